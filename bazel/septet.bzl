@@ -1,0 +1,90 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The C++ rules of this repository: the native ones with our flags in one place.
+
+They carry the language standard and the optimisation of kernels themselves,
+because a workspace that depends on septet has a .bazelrc of its own.
+"""
+
+_COPTS = ["-std=c++17"]
+
+# The kernels are worth -O3 in whatever mode the rest is built, except to debug.
+_KERNEL_COPTS = select({
+    "//bazel:dbg": [],
+    "//conditions:default": ["-O3"],
+})
+
+def _copts(kernel, copts):
+    return _COPTS + copts + (_KERNEL_COPTS if kernel else [])
+
+def septet_cc_library(name, kernel = False, copts = [], **kwargs):
+    """cc_library whose headers are included as "septet/<package>/<header>".
+
+    Args:
+      name: name of the target.
+      kernel: True for numerical kernels, which are always optimised.
+      copts: further compiler options.
+      **kwargs: as for cc_library.
+    """
+    native.cc_library(
+        name = name,
+        copts = _copts(kernel, copts),
+        include_prefix = "septet/" + native.package_name(),
+        linkstatic = True,
+        **kwargs
+    )
+
+def septet_cc_binary(name, copts = [], kernel = False, **kwargs):
+    """cc_binary with our flags."""
+    native.cc_binary(
+        name = name,
+        copts = _copts(kernel, copts),
+        **kwargs
+    )
+
+def septet_cc_test(name, deps = [], copts = [], size = "small", **kwargs):
+    """cc_test with our flags, GoogleTest's main, and SEPTET_DCHECK on."""
+    native.cc_test(
+        name = name,
+        size = size,
+        copts = _copts(False, copts),
+        linkstatic = True,
+        deps = deps + [
+            "//core/base:dcheck_on",
+            "@googletest//:gtest_main",
+        ],
+        **kwargs
+    )
+
+def septet_cc_benchmark(name, deps = [], copts = [], tags = [], **kwargs):
+    """A Google Benchmark binary, for `bazel run`."""
+    native.cc_binary(
+        name = name,
+        testonly = True,
+        copts = _copts(False, copts),
+        tags = tags + ["benchmark"],
+        deps = deps + ["@google_benchmark//:benchmark_main"],
+        **kwargs
+    )
+
+def septet_proto_library(name, src, deps = [], visibility = None):
+    """One .proto: `name` (proto_library) and `name`_cc (C++, "septet/<package>/<file>.pb.h").
+
+    Args:
+      name: name of the proto_library.
+      src: the .proto file; it imports others as "septet/<package>/<file>.proto".
+      deps: proto_library targets it imports.
+      visibility: of both targets.
+    """
+    native.proto_library(
+        name = name,
+        srcs = [src],
+        import_prefix = "septet",
+        strip_import_prefix = "/",
+        visibility = visibility,
+        deps = deps,
+    )
+    native.cc_proto_library(
+        name = name + "_cc",
+        visibility = visibility,
+        deps = [":" + name],
+    )

@@ -1,0 +1,11 @@
+# SPDX-License-Identifier: Apache-2.0
+load("//bazel:system_repository.bzl", "files_repository")
+
+# Bazel 4 loads this name by itself.
+def repo():
+    files_repository(
+        name = "rules_java",
+        debian_package = "bazel-rules-java",
+        files = {"BUILD.bazel": ""},
+        links = {"/usr/share/bazel/rules/java/java": "java"},
+    )
