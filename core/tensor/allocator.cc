@@ -1,0 +1,168 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "septet/core/tensor/allocator.h"
+
+#include <algorithm>
+#include <atomic>
+#include <cstdint>
+#include <cstdlib>
+
+#include "absl/numeric/bits.h"
+
+#if defined(__SANITIZE_ADDRESS__)
+#include <sanitizer/asan_interface.h>
+#elif defined(__has_feature)
+#if __has_feature(address_sanitizer)
+#include <sanitizer/asan_interface.h>
+#endif
+#endif
+#ifndef ASAN_POISON_MEMORY_REGION
+#define ASAN_POISON_MEMORY_REGION(address, size) ((void)(address), (void)(size))
+#define ASAN_UNPOISON_MEMORY_REGION(address, size) \
+  ((void)(address), (void)(size))
+#endif
+
+namespace septet {
+namespace {
+
+// Classes 0..15: 64, 128, ..., 1024 bytes. Then 1280, 1536, 1792, 2048, ...
+constexpr int kLinearClasses = 16;
+constexpr int kNumClasses = kLinearClasses + 4 * 53;
+
+int SizeClass(size_t bytes) {
+  if (bytes <= kLinearClasses * kTensorAlignment) {
+    return bytes == 0 ? 0 : static_cast<int>((bytes - 1) / kTensorAlignment);
+  }
+  const size_t last = bytes - 1;  // 1024 <= last
+  const int octave = absl::bit_width(last) - 1;
+  const int quarter = static_cast<int>((last >> (octave - 2)) & 3);
+  return kLinearClasses + 4 * (octave - 10) + quarter;
+}
+
+size_t ClassBytes(int size_class) {
+  if (size_class < kLinearClasses) {
+    return (static_cast<size_t>(size_class) + 1) * kTensorAlignment;
+  }
+  const int octave = (size_class - kLinearClasses) / 4 + 10;
+  const size_t quarter = (size_class - kLinearClasses) % 4;
+  return (4 + quarter + 1) << (octave - 2);
+}
+
+// Held for a few instructions, by threads that rarely meet.
+class SpinLock {
+ public:
+  void Lock() {
+    while (locked_.exchange(true, std::memory_order_acquire)) {
+      while (locked_.load(std::memory_order_relaxed)) {
+      }
+    }
+  }
+  void Unlock() { locked_.store(false, std::memory_order_release); }
+
+ private:
+  std::atomic<bool> locked_{false};
+};
+
+class SpinLockHolder {
+ public:
+  explicit SpinLockHolder(SpinLock* lock) : lock_(lock) { lock_->Lock(); }
+  ~SpinLockHolder() { lock_->Unlock(); }
+
+ private:
+  SpinLock* const lock_;
+};
+
+class CachingAllocator final : public Allocator {
+ public:
+  void* Allocate(size_t bytes) override {
+    // Beyond this no machine has memory, and classes end.
+    if (bytes > (size_t{1} << 56)) return nullptr;
+    const int size_class = SizeClass(bytes);
+    const size_t block_bytes = ClassBytes(size_class);
+    {
+      SpinLockHolder hold(&lock_);
+      if (FreeBlock* block = free_[size_class]; block != nullptr) {
+        ASAN_UNPOISON_MEMORY_REGION(block, sizeof(FreeBlock));
+        free_[size_class] = block->next;
+        CountLive(block_bytes);
+        ASAN_UNPOISON_MEMORY_REGION(block, bytes);
+        return block;
+      }
+    }
+    void* block = std::aligned_alloc(kTensorAlignment, block_bytes);
+    if (block == nullptr) {
+      ReleaseCached();
+      block = std::aligned_alloc(kTensorAlignment, block_bytes);
+      if (block == nullptr) return nullptr;
+    }
+    SpinLockHolder hold(&lock_);
+    ++stats_.system_allocations;
+    stats_.system_bytes += block_bytes;
+    CountLive(block_bytes);
+    ASAN_POISON_MEMORY_REGION(static_cast<char*>(block) + bytes,
+                              block_bytes - bytes);
+    return block;
+  }
+
+  void Free(void* memory, size_t bytes) override {
+    const int size_class = SizeClass(bytes);
+    const size_t block_bytes = ClassBytes(size_class);
+    ASAN_UNPOISON_MEMORY_REGION(memory, sizeof(FreeBlock));
+    auto* block = static_cast<FreeBlock*>(memory);
+    SpinLockHolder hold(&lock_);
+    block->next = free_[size_class];
+    free_[size_class] = block;
+    stats_.live_bytes -= block_bytes;
+    ASAN_POISON_MEMORY_REGION(memory, block_bytes);
+  }
+
+  AllocatorStats Stats() const override {
+    SpinLockHolder hold(&lock_);
+    return stats_;
+  }
+
+  void ReleaseCached() override {
+    FreeBlock* lists[kNumClasses];
+    {
+      SpinLockHolder hold(&lock_);
+      std::copy(free_, free_ + kNumClasses, lists);
+      std::fill(free_, free_ + kNumClasses, nullptr);
+    }
+    int64_t released = 0;
+    for (int c = 0; c < kNumClasses; ++c) {
+      for (FreeBlock* block = lists[c]; block != nullptr;) {
+        ASAN_UNPOISON_MEMORY_REGION(block, ClassBytes(c));
+        FreeBlock* next = block->next;
+        std::free(block);
+        released += ClassBytes(c);
+        block = next;
+      }
+    }
+    SpinLockHolder hold(&lock_);
+    stats_.system_bytes -= released;
+  }
+
+ private:
+  struct FreeBlock {
+    FreeBlock* next;
+  };
+
+  void CountLive(size_t block_bytes) {
+    stats_.live_bytes += block_bytes;
+    stats_.peak_live_bytes =
+        std::max(stats_.peak_live_bytes, stats_.live_bytes);
+  }
+
+  mutable SpinLock lock_;
+  FreeBlock* free_[kNumClasses] = {};
+  AllocatorStats stats_;
+};
+
+}  // namespace
+
+Allocator& CpuAllocator() {
+  // Never destroyed: tensors with static lifetime may outlive any order.
+  static CachingAllocator* const allocator = new CachingAllocator;
+  return *allocator;
+}
+
+}  // namespace septet
