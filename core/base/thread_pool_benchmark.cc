@@ -58,7 +58,7 @@ void BM_ParallelForWork(benchmark::State& state) {
   for (auto _ : state) {
     ParallelFor(&pool, blocks, 1, [](int64_t begin, int64_t) {
       double x = static_cast<double>(begin);
-      for (int i = 0; i < 10000; ++i) benchmark::DoNotOptimize(x = x * 0.5 + 1);
+      for (int i = 0; i < 3000; ++i) benchmark::DoNotOptimize(x = x * 0.5 + 1);
     });
   }
   state.SetItemsProcessed(state.iterations() * blocks);
