@@ -148,7 +148,7 @@ if [ ${#missing[@]} -gt 0 ]; then
 fi
 
 # Debian's Bazel is 4.2.3 and does not say so. Another one does.
-if ! dpkg-query -W bazel-bootstrap >/dev/null 2>&1; then
+if [[ $'\n'$versions != *$'\n'"bazel-bootstrap "* ]]; then
   version=$(bazel --version 2>/dev/null | sed -n 's/^bazel \([0-9][0-9.]*\).*/\1/p')
   case "$version" in
     4.2.* | 5.* | 6.* | 7.*) ;;
