@@ -79,7 +79,7 @@ def spdx(tree):
 
 def machine_paths(tree):
     """No file names a folder of one machine."""
-    pattern = re.compile(r"(?<![\w.~$}>/-])/(?:work|root|farm|home/\w+)/|\.\./" + "shared")
+    pattern = re.compile(r"(?<![\w.~$}>/-])/(?:work|root|farm)/|\.\./" + "shared")
     problems = []
     for path in tree.files:
         if not path.endswith(_TEXTS) and not _is_source(tree, path):

@@ -48,21 +48,22 @@ _PREFIXES = [
 
 # Headers of C, POSIX, the compiler and Linux need no target. Those of C++ have
 # neither an extension nor a folder.
-_SYSTEM_FOLDERS = ("arpa/", "bits/", "linux/", "netinet/", "sys/")
+_SYSTEM_FOLDERS = ("arpa/", "linux/", "netinet/", "sys/")
 _SYSTEM_HEADERS = frozenset("""
-    assert.h complex.h cpuid.h ctype.h cxxabi.h dirent.h dlfcn.h errno.h
-    execinfo.h fcntl.h features.h fenv.h float.h getopt.h glob.h immintrin.h
-    inttypes.h libgen.h limits.h locale.h malloc.h math.h omp.h poll.h
+    arm_acle.h arm_neon.h assert.h complex.h cpuid.h ctype.h cxxabi.h dirent.h dlfcn.h errno.h
+    execinfo.h fcntl.h features.h fenv.h float.h getopt.h glob.h inttypes.h
+    libgen.h limits.h locale.h malloc.h math.h omp.h poll.h
     pthread.h sched.h semaphore.h setjmp.h signal.h spawn.h stdalign.h
     stdarg.h stdatomic.h stdbool.h stddef.h stdint.h stdio.h stdlib.h
     string.h strings.h syslog.h termios.h time.h ucontext.h unistd.h utime.h
-    wchar.h x86intrin.h
+    wchar.h
 """.split())
 
 
 def is_system_header(include):
     return (("/" not in include and "." not in include) or include in _SYSTEM_HEADERS
-            or include.startswith(_SYSTEM_FOLDERS))
+            or include.startswith(_SYSTEM_FOLDERS)
+            or ("/" not in include and include.endswith("intrin.h")))
 
 
 def third_party_targets(include):
