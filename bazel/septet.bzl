@@ -66,6 +66,55 @@ def septet_cc_benchmark(name, deps = [], copts = [], tags = [], **kwargs):
         **kwargs
     )
 
+def septet_fuzz_test(name, srcs, corpus, deps = [], copts = [], size = "small", **kwargs):
+    """A fuzz target: srcs define `LLVMFuzzerTestOneInput`, corpus holds its seeds.
+
+    Plainly built it is an ordinary test that gives each file of the corpus to
+    the target. Under --config=fuzz (clang) it is a libFuzzer binary that starts
+    from the corpus: `bazel test` gives it 30 s, and
+
+      bazel run --config=fuzz //core/io:safetensors_fuzz_test -- \
+          -max_total_time=600 /tmp/new_inputs
+
+    as long as asked; new inputs then go to the folder named.
+
+    Args:
+      name: name of the target.
+      srcs: the sources, none of which has a main.
+      corpus: the seed files (not folders), usually a glob below testdata.
+      deps: libraries.
+      copts: further compiler options.
+      size: of the test.
+      **kwargs: as for cc_test.
+    """
+    if not corpus:
+        fail("septet_fuzz_test %s: the corpus is empty" % name)
+    seeds = ["$(rootpath %s)" % label for label in corpus]
+    native.cc_test(
+        name = name,
+        size = size,
+        srcs = srcs,
+        args = select({
+            "//bazel:fuzz": [
+                "-max_total_time=30",
+                "-seed_inputs=" + ",".join(seeds),
+            ],
+            "//conditions:default": seeds,
+        }),
+        copts = _copts(False, copts),
+        data = corpus,
+        linkopts = select({
+            "//bazel:fuzz": ["-fsanitize=fuzzer"],
+            "//conditions:default": [],
+        }),
+        linkstatic = True,
+        deps = deps + ["//core/base:dcheck_on"] + select({
+            "//bazel:fuzz": [],
+            "//conditions:default": ["//bazel:fuzz_replay_main"],
+        }),
+        **kwargs
+    )
+
 def septet_proto_library(name, src, deps = [], visibility = None):
     """One .proto: `name` (proto_library) and `name`_cc (C++, "septet/<package>/<file>.pb.h").
 
