@@ -1,0 +1,104 @@
+// SPDX-License-Identifier: Apache-2.0
+// Loads and stores of a part of a vector, and the clamp that keeps NaN, for
+// every Highway target. Include it after hwy/foreach_target.h, as all -inl.h.
+//
+// A tail of fewer than Lanes(d) elements is computed by the same vector code as
+// the rest, so that the bits of an element do not depend on where it stands.
+#if defined(SEPTET_CORE_OPS_SIMD_INL_H_) == defined(HWY_TARGET_TOGGLE)
+#ifdef SEPTET_CORE_OPS_SIMD_INL_H_
+#undef SEPTET_CORE_OPS_SIMD_INL_H_
+#else
+#define SEPTET_CORE_OPS_SIMD_INL_H_
+#endif
+
+#include <cstddef>
+
+#include "hwy/highway.h"
+
+HWY_BEFORE_NAMESPACE();
+namespace septet {
+namespace HWY_NAMESPACE {
+namespace hn = hwy::HWY_NAMESPACE;
+
+// Masked-out lanes of 4 and 8 bytes are not accessed: AVX2 by vmaskmov (its
+// HWY_MEM_OPS_MIGHT_FAULT is about narrower lanes), AVX-512 by its masks.
+#undef SEPTET_SIMD_MASKED_MEMORY
+#if !HWY_MEM_OPS_MIGHT_FAULT || HWY_TARGET == HWY_AVX2
+#define SEPTET_SIMD_MASKED_MEMORY 1
+#else
+#define SEPTET_SIMD_MASKED_MEMORY 0
+#endif
+
+// p[0, count) in the first lanes, zero in the others. count <= Lanes(d).
+template <class D, typename T = hn::TFromD<D>>
+HWY_INLINE hn::Vec<D> LoadPartial(D d, const T* HWY_RESTRICT p, size_t count) {
+#if SEPTET_SIMD_MASKED_MEMORY
+  return hn::MaskedLoad(hn::FirstN(d, count), d, p);
+#else
+  HWY_ALIGN T lanes[hn::MaxLanes(d)] = {};
+  for (size_t i = 0; i < count; ++i) lanes[i] = p[i];
+  return hn::Load(d, lanes);
+#endif
+}
+
+// The first `count` lanes of v to p[0, count). count <= Lanes(d).
+template <class D, typename T = hn::TFromD<D>>
+HWY_INLINE void StorePartial(D d, hn::Vec<D> v, T* HWY_RESTRICT p,
+                             size_t count) {
+#if SEPTET_SIMD_MASKED_MEMORY
+  hn::BlendedStore(v, hn::FirstN(d, count), d, p);
+#else
+  HWY_ALIGN T lanes[hn::MaxLanes(d)];
+  hn::Store(v, d, lanes);
+  for (size_t i = 0; i < count; ++i) p[i] = lanes[i];
+#endif
+}
+
+// x limited to [low, high]; NaN stays NaN (hn::Clamp leaves that open).
+template <class D>
+HWY_INLINE hn::Vec<D> ClampKeepNaN(D d, hn::Vec<D> x, hn::TFromD<D> low,
+                                   hn::TFromD<D> high) {
+  const auto vlow = hn::Set(d, low);
+  const auto vhigh = hn::Set(d, high);
+#if HWY_ARCH_X86 && HWY_TARGET != HWY_EMU128 && HWY_TARGET != HWY_SCALAR
+  // minps and maxps return their second operand where either is NaN.
+  return hn::Max(vlow, hn::Min(vhigh, x));
+#else
+  return hn::IfThenElse(hn::Lt(x, vlow), vlow,
+                        hn::IfThenElse(hn::Gt(x, vhigh), vhigh, x));
+#endif
+}
+
+// y[i] = op(x[i]), op a function of one vector. y may be x.
+template <class D, typename T, class Op>
+HWY_INLINE void MapLoop(D d, size_t n, const T* x, T* y, const Op& op) {
+  const size_t lanes = hn::Lanes(d);
+  size_t i = 0;
+  for (; i + lanes <= n; i += lanes) {
+    hn::StoreU(op(hn::LoadU(d, x + i)), d, y + i);
+  }
+  if (i < n) StorePartial(d, op(LoadPartial(d, x + i, n - i)), y + i, n - i);
+}
+
+// out[i] = op(a[i], b[i]). out may be a or b.
+template <class D, typename T, class Op>
+HWY_INLINE void MapLoop2(D d, size_t n, const T* a, const T* b, T* out,
+                         const Op& op) {
+  const size_t lanes = hn::Lanes(d);
+  size_t i = 0;
+  for (; i + lanes <= n; i += lanes) {
+    hn::StoreU(op(hn::LoadU(d, a + i), hn::LoadU(d, b + i)), d, out + i);
+  }
+  if (i < n) {
+    const auto va = LoadPartial(d, a + i, n - i);
+    const auto vb = LoadPartial(d, b + i, n - i);
+    StorePartial(d, op(va, vb), out + i, n - i);
+  }
+}
+
+// NOLINTNEXTLINE(google-readability-namespace-comments)
+}  // namespace HWY_NAMESPACE
+}  // namespace septet
+HWY_AFTER_NAMESPACE();
+
+#endif  // SEPTET_CORE_OPS_SIMD_INL_H_
