@@ -37,6 +37,7 @@
 #include <cstddef>
 #include <cstdint>
 #include <cstring>
+#include <initializer_list>
 #include <string>
 #include <type_traits>
 #include <vector>
@@ -64,7 +65,8 @@ class Attrs {
   Attrs() = default;
   template <typename T, typename = std::enable_if_t<
                             !std::is_same_v<std::decay_t<T>, Attrs>>>
-  Attrs(const T& value) : tag_(&kTag<T>), size_(sizeof(T)) {  // NOLINT: implicit
+  Attrs(const T& value)
+      : tag_(&kTag<T>), size_(sizeof(T)) {  // NOLINT: implicit
     static_assert(std::is_trivially_copyable_v<T>);
     static_assert(sizeof(T) <= kMaxBytes && alignof(T) <= 8);
     std::memcpy(bytes_, &value, sizeof(T));
@@ -137,7 +139,7 @@ struct JvpArgs {
   const Attrs& attrs;
   absl::Span<const Var> inputs;
   absl::Span<const Var> outputs;
-  absl::Span<const Var> tangents;  // one an input; undefined where it is zero
+  absl::Span<const Var> tangents;   // one an input; undefined where it is zero
   absl::Span<Var> output_tangents;  // to be set; undefined is zero
 };
 
@@ -195,6 +197,7 @@ class Op {
 
  private:
   friend class OpRegistry;
+  friend class OpRunner;
 
   static int Index(DeviceType device, DType dtype) {
     return static_cast<int>(device) * kNumDTypes + static_cast<int>(dtype);
@@ -205,8 +208,6 @@ class Op {
   bool defined_ = false;
   std::atomic<Kernel> kernels_[kNumDeviceTypes * kNumDTypes] = {};
   const char* kernel_names_[kNumDeviceTypes * kNumDTypes] = {};
-  friend absl::Status RunOp(const Op&, absl::Span<const Tensor* const>,
-                            const Attrs&, absl::Span<Tensor>);
   mutable std::atomic<bool> fallback_reported_{false};
 };
 
@@ -221,10 +222,10 @@ void RegisterKernel(absl::string_view op, DeviceType device, DType dtype,
 const Op* FindOp(absl::string_view name);
 
 // At namespace scope, in a library with alwayslink = True.
-#define SEPTET_REGISTER_KERNEL(op, device, dtype, kernel_name, kernel)       \
+#define SEPTET_REGISTER_KERNEL(op, device, dtype, kernel_name, kernel)         \
   [[maybe_unused]] static const bool septet_kernel_##op##_##device##_##dtype = \
-      (::septet::RegisterKernel(#op, ::septet::DeviceType::device,           \
-                                ::septet::DType::dtype, kernel_name, kernel), \
+      (::septet::RegisterKernel(#op, ::septet::DeviceType::device,             \
+                                ::septet::DType::dtype, kernel_name, kernel),  \
        true)
 
 // Runs an op with one output. An undefined Var is an optional input not given.

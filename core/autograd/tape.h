@@ -91,8 +91,8 @@ class Tape {
     int32_t num_outputs;
   };
   struct Input {
-    Tensor tensor;   // without storage unless the derivative reads it
-    int32_t value;   // in values_, or -1 for a constant
+    Tensor tensor;  // without storage unless the derivative reads it
+    int32_t value;  // in values_, or -1 for a constant
   };
 
   Var MakeVar(Tensor tensor, int32_t value);
