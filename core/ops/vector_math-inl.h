@@ -356,6 +356,19 @@ HWY_INLINE V Log1pBounded(D d, V x) {
   return LogOfParts(d, parts.k, f);
 }
 
+// log1p(x) for x in [0, 1], where k is 0 or 1.
+template <class D, class V>
+HWY_INLINE V Log1pOfUnit(D d, V x) {
+  using T = hn::TFromD<D>;
+  const V one = hn::Set(d, T{1});
+  const V half = hn::Set(d, static_cast<T>(0.5));
+  const auto upper =
+      hn::Gt(x, hn::Set(d, static_cast<T>(0.41421356237309504880)));
+  // Without rounding: f is x, or (1 + x) / 2 - 1.
+  const V f = hn::IfThenElse(upper, hn::Mul(half, hn::Sub(x, one)), x);
+  return LogOfParts(d, hn::IfThenElseZero(upper, one), f);
+}
+
 template <class D, class V>
 HWY_INLINE V VecLog1p(D d, V x) {
   using T = hn::TFromD<D>;
