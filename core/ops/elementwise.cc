@@ -58,8 +58,7 @@ void ForSlices(const Shape& shape, const Fn& fn) {
   ParallelFor(shape[0], std::max<int64_t>(1, kElementwiseGrain / inner), fn);
 }
 
-absl::Status InferBroadcast(const InferArgs& args, const Tensor& a,
-                            const Tensor& b, OutputSpec* out) {
+absl::Status InferBroadcast(const Tensor& a, const Tensor& b, OutputSpec* out) {
   SEPTET_RETURN_IF_ERROR(RequireSameDType("a", a, "b", b));
   if (a.shape() == b.shape()) {
     out->shape = a.shape();
@@ -84,7 +83,7 @@ absl::Status InferBinary(const InferArgs& args) {
                        kIntegers ? ", i32 or i64" : ""));
     }
   }
-  return InferBroadcast(args, a, args.input(1), &args.outputs[0]);
+  return InferBroadcast(a, args.input(1), &args.outputs[0]);
 }
 
 absl::Status InferCompare(const InferArgs& args) {
@@ -357,9 +356,10 @@ absl::Status InferWhere(const InferArgs& args) {
         "condition is ", condition.DebugString(), ", expected bool"));
   }
   SEPTET_RETURN_IF_ERROR(RequireDefined("a", a));
-  if (!IsInteger(a.dtype())) SEPTET_RETURN_IF_ERROR(RequireReal("a", a));
-  SEPTET_RETURN_IF_ERROR(
-      InferBroadcast(args, a, args.input(2), &args.outputs[0]));
+  if (!IsInteger(a.dtype())) {
+    SEPTET_RETURN_IF_ERROR(RequireReal("a", a));
+  }
+  SEPTET_RETURN_IF_ERROR(InferBroadcast(a, args.input(2), &args.outputs[0]));
   SEPTET_ASSIGN_OR_RETURN(
       args.outputs[0].shape,
       BroadcastShapes(condition.shape(), args.outputs[0].shape),
