@@ -1,0 +1,157 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "septet/core/ops/softmax_kernels.h"
+
+#include <algorithm>
+#include <cmath>
+#include <cstddef>
+#include <cstdint>
+#include <limits>
+#include <vector>
+
+#include "gtest/gtest.h"
+#include "septet/core/ops/kernel_testutil.h"
+
+namespace septet {
+namespace {
+
+// Log-probabilities of a row, in long double.
+template <typename T>
+std::vector<long double> LogSoftmaxOfRow(int64_t n, const T* x) {
+  long double max = -std::numeric_limits<long double>::infinity();
+  for (int64_t i = 0; i < n; ++i) {
+    max = std::max(max, static_cast<long double>(x[i]));
+  }
+  long double sum = 0;
+  for (int64_t i = 0; i < n; ++i) sum += std::exp(x[i] - max);
+  std::vector<long double> y;
+  for (int64_t i = 0; i < n; ++i) y.push_back(x[i] - max - std::log(sum));
+  return y;
+}
+
+template <typename T>
+class SoftmaxTest : public ::testing::Test {};
+using FloatTypes = ::testing::Types<float, double>;
+TYPED_TEST_SUITE(SoftmaxTest, FloatTypes);
+
+TYPED_TEST(SoftmaxTest, ForwardAndBackwardAgainstLongDouble) {
+  using T = TypeParam;
+  const long double eps = std::numeric_limits<T>::epsilon();
+  std::vector<int64_t> sizes = TestSizes();
+  sizes.push_back(5000);
+  ForEachTarget([&] {
+    TestRandom random(31);
+    for (int64_t n : sizes) {
+      for (double spread : {1.0, 30.0}) {
+        const int64_t rows = n > 500 ? 1 : 3;
+        const int64_t size = rows * n;
+        GuardedArray<T> x(size, n % 3), y(size, 1), log_y(size, 2), dy(size),
+            dx(size, 1), log_dx(size);
+        x.FillUniform(&random, -spread, spread);
+        dy.FillUniform(&random, -1, 1);
+        SoftmaxForward(rows, n, x.data(), y.data());
+        LogSoftmaxForward(rows, n, x.data(), log_y.data());
+        SoftmaxBackward(rows, n, y.data(), dy.data(), dx.data());
+        LogSoftmaxBackward(rows, n, log_y.data(), dy.data(), log_dx.data());
+        ASSERT_TRUE(y.GuardsAreIntact() && log_y.GuardsAreIntact() &&
+                    dx.GuardsAreIntact() && log_dx.GuardsAreIntact());
+        for (int64_t r = 0; r < rows; ++r) {
+          const auto want = LogSoftmaxOfRow(n, x.data() + r * n);
+          long double dot = 0, sum = 0;
+          for (int64_t i = 0; i < n; ++i) {
+            const long double g = dy[r * n + i];
+            dot += std::exp(want[static_cast<size_t>(i)]) * g;
+            sum += g;
+          }
+          for (int64_t i = 0; i < n; ++i) {
+            const int64_t at = r * n + i;
+            const long double log_p = want[static_cast<size_t>(i)];
+            const long double p = std::exp(log_p);
+            // x - max is rounded, by at most spread eps; the sum by its tree.
+            const long double relative = (2 * spread + 30) * eps;
+            ASSERT_NEAR(y[at], p, relative * p + 1e-44L) << "n " << n;
+            ASSERT_NEAR(log_y[at], log_p, relative + eps * std::abs(log_p))
+                << "n " << n;
+            ASSERT_NEAR(dx[at], p * (dy[at] - dot), 2 * relative * p + 1e-43L);
+            // The sum of dy: n terms of at most 1.
+            ASSERT_NEAR(log_dx[at], dy[at] - p * sum,
+                        eps + p * (relative * std::abs(sum) +
+                                   48 * eps * static_cast<long double>(n)));
+          }
+        }
+        // In place.
+        SoftmaxBackward(rows, n, y.data(), dy.data(), dy.data());
+        ASSERT_EQ(dy.ToVector(), dx.ToVector());
+        SoftmaxForward(rows, n, x.data(), x.data());
+        ASSERT_EQ(x.ToVector(), y.ToVector());
+      }
+    }
+  });
+}
+
+TYPED_TEST(SoftmaxTest, LargeArgumentsAndMasks) {
+  using T = TypeParam;
+  const T inf = std::numeric_limits<T>::infinity();
+  ForEachTarget([&] {
+    for (int64_t n : {4, 20, 70}) {
+      std::vector<T> x(static_cast<size_t>(n),
+                       std::numeric_limits<T>::lowest());
+      std::vector<T> y(x.size());
+      x[0] = std::numeric_limits<T>::max() / 2;
+      SoftmaxForward(1, n, x.data(), y.data());
+      EXPECT_EQ(y[0], T{1});
+      EXPECT_EQ(y[1], T{0});
+      // Masked elements.
+      std::fill(x.begin(), x.end(), -inf);
+      x[1] = x[2] = T{3};
+      SoftmaxForward(1, n, x.data(), y.data());
+      EXPECT_EQ(y[0], T{0});
+      EXPECT_EQ(y[1], static_cast<T>(0.5));
+      LogSoftmaxForward(1, n, x.data(), y.data());
+      EXPECT_EQ(y[0], -inf);
+      EXPECT_EQ(y[2], static_cast<T>(std::log(static_cast<T>(0.5))));
+      // Rows without a softmax.
+      for (T bad : {-inf, inf, std::numeric_limits<T>::quiet_NaN()}) {
+        std::fill(x.begin(), x.end(), bad == -inf ? -inf : T{0});
+        x.back() = bad;
+        SoftmaxForward(1, n, x.data(), y.data());
+        for (T v : y) EXPECT_TRUE(std::isnan(v)) << v;
+        LogSoftmaxForward(1, n, x.data(), y.data());
+        for (T v : y) EXPECT_TRUE(std::isnan(v)) << v;
+      }
+    }
+  });
+}
+
+TEST(SoftmaxGradientTest, CentralDifferences) {
+  TestRandom random(32);
+  const int64_t n = 13;
+  GuardedArray<double> x(n), dy(n), y(n), dx(n), high(n), low(n);
+  x.FillUniform(&random, -2, 2);
+  dy.FillUniform(&random, -1, 1);
+  for (bool log_softmax : {false, true}) {
+    void (*forward)(int64_t, int64_t, const double*, double*) = SoftmaxForward;
+    if (log_softmax) forward = LogSoftmaxForward;
+    forward(1, n, x.data(), y.data());
+    if (log_softmax) {
+      LogSoftmaxBackward(1, n, y.data(), dy.data(), dx.data());
+    } else {
+      SoftmaxBackward(1, n, y.data(), dy.data(), dx.data());
+    }
+    for (int64_t i = 0; i < n; ++i) {
+      const double h = 1e-5, value = x[i];
+      x[i] = value + h;
+      forward(1, n, x.data(), high.data());
+      x[i] = value - h;
+      forward(1, n, x.data(), low.data());
+      x[i] = value;
+      double want = 0;
+      for (int64_t j = 0; j < n; ++j) {
+        want += dy[j] * (high[j] - low[j]) / (2 * h);
+      }
+      EXPECT_NEAR(dx[i], want, 1e-9) << log_softmax << " " << i;
+    }
+  }
+}
+
+}  // namespace
+}  // namespace septet
