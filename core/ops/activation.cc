@@ -117,7 +117,7 @@ const Op& GradOp() {
   static const Op& op = []() -> const Op& {
     OpDef def;
     def.name = "activation_grad";
-    def.infer = [](const InferArgs& args) {
+    def.infer = [](const InferArgs& args) -> absl::Status {
       SEPTET_RETURN_IF_ERROR(InferForward(args));
       const Tensor& x = args.input(0);
       const Tensor& dy = args.input(1);
