@@ -271,16 +271,11 @@ def includes(tree):
 
 
 def unbuilt_sources(tree):
-    """Each C++ source and .proto of a package belongs to a target."""
+    """Each C++ source and .proto of the workspace belongs to a target."""
     built = {path for target in tree.targets.values() for path in target.sources()}
-    packages = {target.package for target in tree.targets.values()}
-
-    def package(path):
-        return next((p for p in _parents(path) if p in packages), None)
-
     return ["%s: no target has it" % path for path in tree.files
             if path.endswith(_CPP + (".proto",)) and "testdata" not in path
-            and package(path) is not None and path not in built]
+            and not tree.is_other_workspace(path) and path not in built]
 
 
 def formatting(tree, cache=None):

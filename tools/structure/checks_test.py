@@ -293,8 +293,10 @@ class ChecksTest(unittest.TestCase):
             "core/a/BUILD": library("a", hdrs=["a.h"], srcs=["sub/s.cc"]),
             "core/a/a.h": "", "core/a/sub/s.cc": "", "core/a/forgotten_test.cc": "",
             "core/a/sub/left.proto": "", "core/a/testdata/x.h": "", "elsewhere/x.cc": "",
+            ".bazelignore": "examples/consumer\n", "examples/consumer/x.cc": "",
         }))
-        self.assertProblems(problems, "core/a/forgotten_test.cc", "core/a/sub/left.proto")
+        self.assertProblems(problems, "core/a/forgotten_test.cc", "core/a/sub/left.proto",
+                            "elsewhere/x.cc")
 
     # --- Formatting -----------------------------------------------------------
 

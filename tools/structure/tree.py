@@ -81,11 +81,11 @@ class Tree:
         self.targets = {}
         self.repositories = []
         self._modules = {}
-        ignored = self._lines(".bazelignore")
+        self._other_workspaces = tuple(f + "/" for f in self._lines(".bazelignore"))
         for path in self.files:
             if posixpath.basename(path) not in ("BUILD", "BUILD.bazel"):
                 continue
-            if any(path.startswith(folder + "/") for folder in ignored):
+            if self.is_other_workspace(path):
                 continue
             self._run_build_file(path)
         if "third_party/third_party.bzl" in self.files:
@@ -96,6 +96,10 @@ class Tree:
         """The text of a file; bytes that are not UTF-8 are replaced."""
         with open(os.path.join(self.root, path), encoding="utf-8", errors="replace") as f:
             return f.read()
+
+    def is_other_workspace(self, path):
+        """Whether .bazelignore names a folder that `path` is in."""
+        return path.startswith(self._other_workspaces)
 
     def closure(self, label):
         """Labels of everything that `label` depends on for compiling and linking."""
