@@ -18,6 +18,11 @@ _NATIVE_RULES = """
     sh_library sh_test test_suite toolchain
 """.split()
 
+# What only the definition of a rule uses.
+_RULE_WORDS = """
+    aspect provider transition CcInfo DefaultInfo OutputGroupInfo ProtoInfo
+""".split()
+
 _LABEL_LISTS = ("data", "deps", "hdrs", "srcs", "textual_hdrs", "tests", "tools")
 
 
@@ -200,9 +205,9 @@ class Tree:
 
         names.update(
             load=load, fail=fail, select=select, native=self._native, rule=rule,
-            repository_rule=repository_rule, Label=str, provider=_Anything(),
-            attr=_Anything(), struct=lambda **fields: _Fields(fields),
+            repository_rule=repository_rule, Label=str, attr=_Anything(), struct=lambda **fields: _Fields(fields),
             depset=lambda items=(), **kwargs: list(items))
+        names.update({name: _Anything() for name in _RULE_WORDS})
         return names
 
     def _module(self, label):
