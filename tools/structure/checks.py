@@ -193,28 +193,35 @@ _IMPORT = re.compile(r'^import\s+(?:public\s+)?"([^"]+)";', re.M)
 
 def _provided(tree):
     """Include path -> labels of the targets of this tree that provide it."""
-    provided = {}
+    memo = {}
 
-    def add(include, label):
-        provided.setdefault(include, set()).add(label)
+    def includes_of(label):
+        target = tree.targets.get(label)
+        if target is None:
+            return set()
+        if label not in memo:
+            memo[label] = set()
+            memo[label] = own_includes(target)
+        return memo[label]
 
-    for target in tree.targets.values():
+    def own_includes(target):
+        if target.rule == "proto_library":
+            return {"septet/" + path for path in target.sources()}
         if target.rule == "cc_proto_library":
-            for dep in target.deps:
-                proto = tree.targets.get(dep)
-                for path in proto.sources() if proto else []:
-                    add("septet/" + path[:-len(".proto")] + ".pb.h", target.label)
-        elif target.rule == "proto_library":
-            for path in target.sources():
-                add("septet/" + path, target.label)
-        else:
-            prefix = target.attributes.get("include_prefix")
-            for label in target.hdrs + target.textual_hdrs:
-                path = tree_lib.label_to_path(label)
-                # By the path in the workspace, as foreach_target.h needs it.
-                add(path, target.label)
-                if prefix:
-                    add(prefix + path[len(target.package):], target.label)
+            return {include[:-len(".proto")] + ".pb.h"
+                    for dep in target.deps for include in includes_of(dep)}
+        headers_ = [tree_lib.label_to_path(v) for v in target.hdrs + target.textual_hdrs]
+        if target.rule in ("alias", "rule") and not headers_:
+            # Hands on what it stands for.
+            return {include for dep in target.deps for include in includes_of(dep)}
+        # By the path in the workspace too, as foreach_target.h needs it.
+        prefix = target.attributes.get("include_prefix")
+        return set(headers_) | {prefix + path[len(target.package):] for path in headers_ if prefix}
+
+    provided = {}
+    for label in tree.targets:
+        for include in includes_of(label):
+            provided.setdefault(include, set()).add(label)
     return provided
 
 
@@ -271,16 +278,11 @@ def includes(tree):
 
 
 def unbuilt_sources(tree):
-    """Each C++ source and .proto of a package belongs to a target."""
+    """Each C++ source and .proto of the workspace belongs to a target."""
     built = {path for target in tree.targets.values() for path in target.sources()}
-    packages = {target.package for target in tree.targets.values()}
-
-    def package(path):
-        return next((p for p in _parents(path) if p in packages), None)
-
     return ["%s: no target has it" % path for path in tree.files
             if path.endswith(_CPP + (".proto",)) and "testdata" not in path
-            and package(path) is not None and path not in built]
+            and not tree.is_other_workspace(path) and path not in built]
 
 
 def formatting(tree, cache=None):

@@ -276,6 +276,25 @@ class ChecksTest(unittest.TestCase):
             "core/a/p.proto: septet/core/a/q.proto //core/a:q",
             "core/a/user.cc: septet/core/a/p.pb.h //core/a:p_cc")
 
+    def test_rules_of_our_own_and_aliases_hand_headers_on(self):
+        files = {
+            "bazel/r.bzl": "wrapped = rule(implementation = None, attrs = {'deps': attr.label_list(\n"
+                           "    cfg = transition(implementation = None), providers = [CcInfo])})\n",
+            "core/a/a.h": "",
+            "core/a/user.cc": '#include "septet/core/a/a.h"\n',
+        }
+        build = ("load('//bazel:r.bzl', 'wrapped')\n"
+                 "wrapped(name = 'w', deps = [':other'])\n"
+                 "alias(name = 'other', actual = ':a')\n"
+                 + library("a", hdrs=["a.h"]))
+        for dep in (":w", ":other", ":a"):
+            self.assertProblems(checks.includes(self.tree(dict(files, **{
+                "core/a/BUILD": build + library("user", [dep], srcs=["user.cc"])}))))
+        self.assertProblems(
+            checks.includes(self.tree(dict(files, **{
+                "core/a/BUILD": build + library("user", srcs=["user.cc"])}))),
+            "core/a/user.cc: septet/core/a/a.h //core/a:a //core/a:other //core/a:w")
+
     def test_unused_dependencies(self):
         problems = checks.includes(self.tree({
             "core/a/BUILD": library("a", hdrs=["a.h"])
@@ -293,8 +312,10 @@ class ChecksTest(unittest.TestCase):
             "core/a/BUILD": library("a", hdrs=["a.h"], srcs=["sub/s.cc"]),
             "core/a/a.h": "", "core/a/sub/s.cc": "", "core/a/forgotten_test.cc": "",
             "core/a/sub/left.proto": "", "core/a/testdata/x.h": "", "elsewhere/x.cc": "",
+            ".bazelignore": "examples/consumer\n", "examples/consumer/x.cc": "",
         }))
-        self.assertProblems(problems, "core/a/forgotten_test.cc", "core/a/sub/left.proto")
+        self.assertProblems(problems, "core/a/forgotten_test.cc", "core/a/sub/left.proto",
+                            "elsewhere/x.cc")
 
     # --- Formatting -----------------------------------------------------------
 

@@ -48,7 +48,7 @@ _PREFIXES = [
 
 # Headers of C, POSIX, the compiler and Linux need no target. Those of C++ have
 # neither an extension nor a folder.
-_SYSTEM_FOLDERS = ("arpa/", "linux/", "netinet/", "sys/")
+_SYSTEM_FOLDERS = ("arpa/", "linux/", "netinet/", "sanitizer/", "sys/")
 _SYSTEM_HEADERS = frozenset("""
     arm_acle.h arm_neon.h assert.h complex.h cpuid.h ctype.h cxxabi.h dirent.h dlfcn.h errno.h
     execinfo.h fcntl.h features.h fenv.h float.h getopt.h glob.h inttypes.h

@@ -18,6 +18,11 @@ _NATIVE_RULES = """
     sh_library sh_test test_suite toolchain
 """.split()
 
+# What only the definition of a rule uses.
+_RULE_WORDS = """
+    aspect provider transition CcInfo DefaultInfo OutputGroupInfo ProtoInfo
+""".split()
+
 _LABEL_LISTS = ("data", "deps", "hdrs", "srcs", "textual_hdrs", "tests", "tools")
 
 
@@ -81,11 +86,11 @@ class Tree:
         self.targets = {}
         self.repositories = []
         self._modules = {}
-        ignored = self._lines(".bazelignore")
+        self._other_workspaces = tuple(f + "/" for f in self._lines(".bazelignore"))
         for path in self.files:
             if posixpath.basename(path) not in ("BUILD", "BUILD.bazel"):
                 continue
-            if any(path.startswith(folder + "/") for folder in ignored):
+            if self.is_other_workspace(path):
                 continue
             self._run_build_file(path)
         if "third_party/third_party.bzl" in self.files:
@@ -96,6 +101,10 @@ class Tree:
         """The text of a file; bytes that are not UTF-8 are replaced."""
         with open(os.path.join(self.root, path), encoding="utf-8", errors="replace") as f:
             return f.read()
+
+    def is_other_workspace(self, path):
+        """Whether .bazelignore names a folder that `path` is in."""
+        return path.startswith(self._other_workspaces)
 
     def closure(self, label):
         """Labels of everything that `label` depends on for compiling and linking."""
@@ -196,9 +205,9 @@ class Tree:
 
         names.update(
             load=load, fail=fail, select=select, native=self._native, rule=rule,
-            repository_rule=repository_rule, Label=str, provider=_Anything(),
-            attr=_Anything(), struct=lambda **fields: _Fields(fields),
+            repository_rule=repository_rule, Label=str, attr=_Anything(), struct=lambda **fields: _Fields(fields),
             depset=lambda items=(), **kwargs: list(items))
+        names.update({name: _Anything() for name in _RULE_WORDS})
         return names
 
     def _module(self, label):
