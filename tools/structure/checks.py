@@ -198,12 +198,18 @@ def _provided(tree):
     def add(include, label):
         provided.setdefault(include, set()).add(label)
 
+    # A rule of our own that passes a library on (septet_proto_library's) provides
+    # what the library has, in its place.
+    passed_on = {target.deps[0]: target.label for target in tree.targets.values()
+                 if target.rule == "rule" and len(target.deps) == 1 and not target.sources()}
+
     for target in tree.targets.values():
         if target.rule == "cc_proto_library":
             for dep in target.deps:
                 proto = tree.targets.get(dep)
                 for path in proto.sources() if proto else []:
-                    add("septet/" + path[:-len(".proto")] + ".pb.h", target.label)
+                    add("septet/" + path[:-len(".proto")] + ".pb.h",
+                        passed_on.get(target.label, target.label))
         elif target.rule == "proto_library":
             for path in target.sources():
                 add("septet/" + path, target.label)

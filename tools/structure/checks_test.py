@@ -276,6 +276,24 @@ class ChecksTest(unittest.TestCase):
             "core/a/p.proto: septet/core/a/q.proto //core/a:q",
             "core/a/user.cc: septet/core/a/p.pb.h //core/a:p_cc")
 
+    def test_proto_library_that_another_rule_passes_on(self):
+        files = {
+            "bazel/BUILD": "",
+            "bazel/pass.bzl": "pass_on = rule(implementation = None)\n",
+            "core/a/p.proto": "",
+            "core/a/user.cc": '#include "septet/core/a/p.pb.h"\n',
+        }
+        build = ("load('//bazel:pass.bzl', 'pass_on')\n"
+                 "proto_library(name = 'p', srcs = ['p.proto'])\n"
+                 "cc_proto_library(name = 'p_raw', deps = [':p'])\n"
+                 "pass_on(name = 'p_cc', deps = [':p_raw'])\n")
+        good = build + library("user", [":p_cc"], srcs=["user.cc"])
+        self.assertProblems(checks.includes(self.tree(dict(files, **{"core/a/BUILD": good}))))
+        bad = build + library("user", [":p_raw"], srcs=["user.cc"])
+        self.assertProblems(
+            checks.includes(self.tree(dict(files, **{"core/a/BUILD": bad}))),
+            "core/a/user.cc: septet/core/a/p.pb.h //core/a:p_cc")
+
     def test_unused_dependencies(self):
         problems = checks.includes(self.tree({
             "core/a/BUILD": library("a", hdrs=["a.h"])
