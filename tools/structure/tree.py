@@ -197,7 +197,8 @@ class Tree:
         names.update(
             load=load, fail=fail, select=select, native=self._native, rule=rule,
             repository_rule=repository_rule, Label=str, provider=_Anything(),
-            attr=_Anything(), transition=_Anything(), struct=lambda **fields: _Fields(fields),
+            attr=_Anything(), transition=_Anything(), CcInfo=_Anything(),
+            struct=lambda **fields: _Fields(fields),
             depset=lambda items=(), **kwargs: list(items))
         return names
 
