@@ -91,18 +91,17 @@ std::string BoundsProblem(const FieldDescriptor& field, double value,
 }
 
 std::string NearestHint(absl::string_view name,
-                        const std::vector<std::string>& names) {
+                        const std::vector<std::string>& names,
+                        absl::string_view prefix) {
   std::string hint;
   const std::string nearest = NearestName(name, names);
   if (!nearest.empty()) {
-    absl::StrAppend(&hint, "; nearest is \"", nearest, "\"");
+    absl::StrAppend(&hint, "; nearest is \"", prefix, nearest, "\"");
   }
-  if (names.empty()) {
-    absl::StrAppend(&hint, " (there are none)");
-  } else {
-    absl::StrAppend(&hint, " (there are: ", absl::StrJoin(names, ", "), ")");
-  }
-  return hint;
+  if (names.empty()) return absl::StrCat(hint, " (there are none)");
+  const std::string separator = absl::StrCat(", ", prefix);
+  return absl::StrCat(hint, " (there are: ", prefix,
+                      absl::StrJoin(names, separator), ")");
 }
 
 }  // namespace config_internal

@@ -42,9 +42,11 @@ std::string RangeText(const google::protobuf::FieldDescriptor& field);
 std::string BoundsProblem(const google::protobuf::FieldDescriptor& field,
                           double value, absl::string_view text);
 
-// "; nearest is "x" (there are: x, y)", of the parts that exist.
+// "; nearest is "x" (there are: x, y)", of the parts that exist. `prefix` is
+// put in front of each name that is said, and takes no part in what is near.
 std::string NearestHint(absl::string_view name,
-                        const std::vector<std::string>& names);
+                        const std::vector<std::string>& names,
+                        absl::string_view prefix = "");
 
 }  // namespace config_internal
 }  // namespace septet

@@ -2,10 +2,7 @@
 #include "septet/core/config/text.h"
 
 #include <algorithm>
-#include <cerrno>
 #include <cstddef>
-#include <cstdio>
-#include <cstring>
 #include <memory>
 #include <vector>
 
@@ -17,6 +14,7 @@
 #include "google/protobuf/io/tokenizer.h"
 #include "google/protobuf/text_format.h"
 #include "septet/core/base/check.h"
+#include "septet/core/base/file.h"
 #include "septet/core/base/status_macros.h"
 #include "septet/core/config/field_impl.h"
 #include "septet/core/config/setter.h"
@@ -196,20 +194,7 @@ absl::Status ParseOptions(absl::string_view text, absl::string_view name,
 }
 
 absl::Status ReadOptionsFile(const std::string& path, Message* options) {
-  std::unique_ptr<std::FILE, int (*)(std::FILE*)> file(
-      std::fopen(path.c_str(), "rb"), &std::fclose);
-  if (file == nullptr) {
-    const std::string message =
-        absl::StrCat(path, ": cannot open: ", std::strerror(errno));
-    return errno == ENOENT ? absl::NotFoundError(message)
-                           : absl::InvalidArgumentError(message);
-  }
-  std::string text(kMaxFileBytes + 1, '\0');
-  text.resize(std::fread(&text[0], 1, text.size(), file.get()));
-  if (std::ferror(file.get())) {
-    return absl::InvalidArgumentError(
-        absl::StrCat(path, ": cannot read: ", std::strerror(errno)));
-  }
+  SEPTET_ASSIGN_OR_RETURN(const std::string text, ReadFileToString(path));
   if (text.size() > kMaxFileBytes) {
     return absl::InvalidArgumentError(
         absl::StrCat(path, ": is larger than the ", kMaxFileBytes,

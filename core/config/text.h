@@ -46,8 +46,8 @@ absl::Status ParseOptions(absl::string_view text, absl::string_view name,
                           google::protobuf::Message* options);
 
 // ParseOptions of the file at `path`, of at most 1 MiB.
-// Errors: also NotFound, and InvalidArgument for a path that is not a file or a
-// file that is too large.
+// Errors: also those of ReadFileToString in core/base/file.h (NotFound, ...),
+// and InvalidArgument for a file that is too large.
 absl::Status ReadOptionsFile(const std::string& path,
                              google::protobuf::Message* options);
 

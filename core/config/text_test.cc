@@ -1,7 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "septet/core/config/text.h"
 
-#include <cstdio>
 #include <cstdlib>
 #include <string>
 #include <vector>
@@ -12,6 +11,7 @@
 #include "google/protobuf/descriptor.h"
 #include "google/protobuf/util/message_differencer.h"
 #include "gtest/gtest.h"
+#include "septet/core/base/file.h"
 #include "septet/core/base/status_testutil.h"
 #include "septet/core/config/test_options.pb.h"
 
@@ -24,10 +24,7 @@ using ::testing::HasSubstr;
 
 std::string WriteFile(const std::string& name, const std::string& text) {
   const std::string path = absl::StrCat(std::getenv("TEST_TMPDIR"), "/", name);
-  std::FILE* file = std::fopen(path.c_str(), "wb");
-  EXPECT_NE(file, nullptr) << path;
-  EXPECT_EQ(std::fwrite(text.data(), 1, text.size(), file), text.size());
-  EXPECT_EQ(std::fclose(file), 0);
+  SEPTET_EXPECT_OK(WriteFileAtomically(path, text));
   return path;
 }
 
@@ -174,13 +171,10 @@ TEST(TextTest, DeeplyNestedTextIsAnError) {
 TEST(TextTest, FileErrorsNameThePath) {
   TestOptions options;
   const std::string dir = std::getenv("TEST_TMPDIR");
-  EXPECT_THAT(
-      ReadOptionsFile(dir + "/gone", &options),
-      StatusIs(absl::StatusCode::kNotFound,
-               Eq(dir + "/gone: cannot open: No such file or directory")));
+  EXPECT_THAT(ReadOptionsFile(dir + "/gone", &options),
+              StatusIs(absl::StatusCode::kNotFound, HasSubstr(dir + "/gone")));
   EXPECT_THAT(ReadOptionsFile(dir, &options),
-              StatusIs(absl::StatusCode::kInvalidArgument,
-                       Eq(dir + ": cannot read: Is a directory")));
+              StatusIs(absl::StatusCode::kFailedPrecondition, HasSubstr(dir)));
   const std::string path =
       WriteFile("large", "name: '" + std::string(1 << 20, 'x') + "'");
   EXPECT_THAT(ReadOptionsFile(path, &options),
