@@ -115,8 +115,35 @@ def septet_fuzz_test(name, srcs, corpus, deps = [], copts = [], size = "small", 
         **kwargs
     )
 
+# cc_proto_library takes no copts, and Bazel 4 compiles C++11 where nothing else
+# is said. Then the constants of a nested enum are ordinary definitions in the
+# generated code and inline ones in ours, and linking both fails.
+def _cxx17_transition_impl(settings, attr):
+    cxxopt = settings["//command_line_option:cxxopt"]
+    if not [option for option in cxxopt if option.startswith("-std=")]:
+        cxxopt = cxxopt + ["-std=c++17"]
+    return {"//command_line_option:cxxopt": cxxopt}
+
+_cxx17_transition = transition(
+    implementation = _cxx17_transition_impl,
+    inputs = ["//command_line_option:cxxopt"],
+    outputs = ["//command_line_option:cxxopt"],
+)
+
+def _cxx17_library_impl(ctx):
+    library = ctx.attr.deps[0]
+    return [library[CcInfo], library[DefaultInfo]]
+
+_cxx17_library = rule(
+    implementation = _cxx17_library_impl,
+    attrs = {
+        "deps": attr.label_list(mandatory = True, cfg = _cxx17_transition, providers = [CcInfo]),
+        "_allowlist_function_transition": attr.label(default = "@bazel_tools//tools/allowlists/function_transition_allowlist"),
+    },
+)
+
 def septet_proto_library(name, src, deps = [], visibility = None):
-    """One .proto: `name` (proto_library) and `name`_cc (C++, "septet/<package>/<file>.pb.h").
+    """One .proto: `name` (proto_library) and `name`_cc (C++17, "septet/<package>/<file>.pb.h").
 
     Args:
       name: name of the proto_library.
@@ -133,7 +160,13 @@ def septet_proto_library(name, src, deps = [], visibility = None):
         deps = deps,
     )
     native.cc_proto_library(
-        name = name + "_cc",
-        visibility = visibility,
+        name = name + "_cc_default",
+        tags = ["manual"],
+        visibility = ["//visibility:private"],
         deps = [":" + name],
+    )
+    _cxx17_library(
+        name = name + "_cc",
+        deps = [":" + name + "_cc_default"],
+        visibility = visibility,
     )

@@ -38,7 +38,7 @@ std::string NearestName(absl::string_view name,
   for (const std::string& candidate : candidates) {
     const int distance = EditDistance(wanted, absl::AsciiStrToLower(candidate));
     const size_t longer = std::max(wanted.size(), candidate.size());
-    if (static_cast<size_t>(2 * distance) > longer) continue;
+    if (static_cast<size_t>(2 * distance) >= longer) continue;
     if (nearest.empty() || distance < least) {
       nearest = candidate;
       least = distance;

@@ -23,9 +23,9 @@ namespace septet {
 int EditDistance(absl::string_view a, absl::string_view b);
 
 // The candidate with the least distance to `name`, whatever the letter case;
-// the first of several. Empty where the least is more than half of the longer
-// length (a far name misleads). Cuts `name` at 256 bytes: it may come from a
-// file.
+// the first of several. Empty where the least is half of the longer length or
+// more, since a far name misleads. Looks at the first 256 bytes of `name`,
+// which may come from a file.
 std::string NearestName(absl::string_view name,
                         const std::vector<std::string>& candidates);
 

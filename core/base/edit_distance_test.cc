@@ -50,12 +50,14 @@ TEST(NearestNameTest, PicksTheNearestAndTheFirstOfEqual) {
   EXPECT_EQ(NearestName("laeyrs", names), "layers");
   EXPECT_EQ(NearestName("HEADS", names), "heads");
   EXPECT_EQ(NearestName("headdim", names), "head_dim");
-  EXPECT_EQ(NearestName("ac", {"ab", "ad"}), "ab");
+  EXPECT_EQ(NearestName("acx", {"abx", "adx"}), "abx");
 }
 
 TEST(NearestNameTest, SaysNothingWhereNothingIsNear) {
   EXPECT_EQ(NearestName("zebra", {"layers", "heads"}), "");
   EXPECT_EQ(NearestName("x", {}), "");
+  EXPECT_EQ(NearestName("set", {"preset"}), "");
+  EXPECT_EQ(NearestName("reset", {"preset"}), "preset");
   EXPECT_EQ(NearestName("", {"layers"}), "");
   EXPECT_EQ(NearestName(std::string(1 << 20, 'x'), {"layers"}), "");
 }
