@@ -233,7 +233,6 @@ def _provided(tree):
             memo[label] = own_includes(target)
         return memo[label]
 
-<<<<<<< HEAD
     def own_includes(target):
         if target.rule == "proto_library":
             return {"septet/" + path for path in target.sources()}
@@ -252,31 +251,6 @@ def _provided(tree):
     for label in tree.targets:
         for include in includes_of(label):
             provided.setdefault(include, set()).add(label)
-=======
-    # A rule of our own that passes a library on (septet_proto_library's) provides
-    # what the library has, in its place.
-    passed_on = {target.deps[0]: target.label for target in tree.targets.values()
-                 if target.rule == "rule" and len(target.deps) == 1 and not target.sources()}
-
-    for target in tree.targets.values():
-        if target.rule == "cc_proto_library":
-            for dep in target.deps:
-                proto = tree.targets.get(dep)
-                for path in proto.sources() if proto else []:
-                    add("septet/" + path[:-len(".proto")] + ".pb.h",
-                        passed_on.get(target.label, target.label))
-        elif target.rule == "proto_library":
-            for path in target.sources():
-                add("septet/" + path, target.label)
-        else:
-            prefix = target.attributes.get("include_prefix")
-            for label in target.hdrs + target.textual_hdrs:
-                path = tree_lib.label_to_path(label)
-                # By the path in the workspace, as foreach_target.h needs it.
-                add(path, target.label)
-                if prefix:
-                    add(prefix + path[len(target.package):], target.label)
->>>>>>> config
     return provided
 
 
