@@ -135,6 +135,35 @@ def tags(tree):
             and not (tag in ("external", "local") and target.package.startswith("tools"))]
 
 
+_STRING_LIST = re.compile(r'^ +(\w+) = \[\n((?: +"[^"\n]*",\n)+) *\]', re.M)
+
+
+def _sort_key(label):
+    """Buildifier's order: of this package, of this repository, of others; by words."""
+    phase = next((i for i, start in enumerate((":", "//", "@"), 1) if label.startswith(start)), 0)
+    return phase, re.split("[:.]", label)
+
+
+def sorted_lists(tree):
+    """The lists of labels in BUILD files are sorted."""
+    problems = []
+    for path in tree.files:
+        if posixpath.basename(path) not in ("BUILD", "BUILD.bazel"):
+            continue
+        text = tree.read(path)
+        for found in _STRING_LIST.finditer(text):
+            if found.group(1) not in tree_lib.LABEL_LISTS:
+                continue
+            labels = re.findall('"(.*)"', found.group(2))
+            wanted = sorted(labels, key=_sort_key)
+            for label, other in zip(labels, wanted):
+                if label != other:
+                    problems.append("%s:%d: %s is not sorted: %s before %s" % (
+                        path, text.count("\n", 0, found.start()) + 1, found.group(1), other, label))
+                    break
+    return problems
+
+
 def layers(tree):
     """Methods never depend on each other, and nobody on what stands above."""
     problems = []

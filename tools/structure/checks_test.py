@@ -145,6 +145,17 @@ class ChecksTest(unittest.TestCase):
         }))
         self.assertProblems(problems, "//core/a:x 'fancy'", "//core/a:y 'local'")
 
+    def test_sorted_lists(self):
+        def build(*labels):
+            return ("cc_library(\n    name = 'x',\n    deps = [\n%s    ],\n)\n"
+                    % "".join('        "%s",\n' % label for label in labels))
+        good = (":b", ":c", "//core/a", "//core/a:b", "//core/a_b", "@a//:x", "@b//c", "@b//c:d")
+        self.assertProblems(checks.sorted_lists(self.tree({"a/BUILD": build(*good)})))
+        for i in range(len(good) - 1):
+            bad = good[:i] + (good[i + 1], good[i]) + good[i + 2:]
+            self.assertProblems(checks.sorted_lists(self.tree({"a/BUILD": "\n" + build(*bad)})),
+                                "a/BUILD:4: deps %s before %s" % (good[i], good[i + 1]))
+
     # --- Dependencies ---------------------------------------------------------
 
     def test_layers(self):
