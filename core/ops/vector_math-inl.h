@@ -3,10 +3,10 @@
 // target: VecExp, VecExpm1, VecLog, VecLog1p, VecSin, VecCos, VecTanh,
 // VecSigmoid, VecErf, VecErfc, and parts of them that other kernels share.
 //
-// Errors (largest seen in the tests, which bound them by 2 to 4 ULP) are in
-// elementwise_kernels.h. All keep NaN, signed zeros, infinities and gradual
-// underflow as the functions of <cmath> do; hwy/contrib/math does not (its Exp
-// maps NaN to 0, its Log maps 0 and infinity to finite numbers).
+// The bounds of their errors are in elementwise_kernels.h. All keep NaN, signed
+// zeros, infinities and gradual underflow as the functions of <cmath> do;
+// hwy/contrib/math does not (its Exp maps NaN to 0, its Log maps 0 and infinity
+// to finite numbers).
 //
 // Methods, all from the literature; the coefficients are minimax fits made for
 // this file (Remez exchange in 113-bit arithmetic, with the error named beside
