@@ -5,7 +5,10 @@ They carry the language standard and the optimisation of kernels themselves,
 because a workspace that depends on septet has a .bazelrc of its own.
 """
 
-_COPTS = ["-std=c++17"]
+_COPTS = ["-std=c++17"] + select({
+    "//bazel:with_cuda": ["-DSEPTET_WITH_CUDA"],
+    "//conditions:default": [],
+})
 
 # The kernels are worth -O3 in whatever mode the rest is built, except to debug.
 _KERNEL_COPTS = select({

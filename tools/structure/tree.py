@@ -20,7 +20,7 @@ _NATIVE_RULES = """
 
 # What only the definition of a rule uses.
 _RULE_WORDS = """
-    aspect provider transition CcInfo DefaultInfo OutputGroupInfo ProtoInfo
+    aspect config provider transition CcInfo DefaultInfo OutputGroupInfo ProtoInfo
 """.split()
 
 # Attributes that are lists of labels.
