@@ -584,14 +584,19 @@ TEST(SafetensorsTest, WriterRefuses) {
   EXPECT_THAT(SerializeSafetensors({{"x", huge}}),
               StatusIs(kInvalid,
                        HasSubstr("f32 [4611686018427387904] has more bytes")));
-  // By its size, and by what escaping makes of it.
-  for (const std::string& text :
-       {std::string(100'000'001, 'v'), std::string(50'000'001, '"')}) {
-    EXPECT_THAT(SerializeSafetensors({}, {{"k", text}}),
-                StatusIs(kInvalid, AllOf(HasSubstr("a header of 1000000"),
-                                         HasSubstr("at most 100000000"))));
-  }
+  EXPECT_THAT(SerializeSafetensors({}, {{"k", std::string(100'000'001, 'v')}}),
+              StatusIs(kInvalid, AllOf(HasSubstr("a header of 1000000"),
+                                       HasSubstr("at most 100000000"))));
 }
+
+// Half a minute under a sanitizer, for a comparison.
+#if !defined(__SANITIZE_ADDRESS__) && !defined(__SANITIZE_THREAD__)
+TEST(SafetensorsTest, WriterRefusesWhatEscapingMakesTooLong) {
+  EXPECT_THAT(SerializeSafetensors({}, {{"k", std::string(50'000'001, '"')}}),
+              StatusIs(kInvalid, AllOf(HasSubstr("a header of 1000000"),
+                                       HasSubstr("at most 100000000"))));
+}
+#endif
 
 TEST(SafetensorsTest, AFailedWriteLeavesTheOldFile) {
   const std::string path = TempPath("kept.safetensors");
@@ -634,7 +639,11 @@ TEST(SafetensorsTest, TruncatedAnywhere) {
 TEST(SafetensorsTest, AnyByteChanged) {
   SEPTET_ASSERT_OK_AND_ASSIGN(
       const std::string good,
-      ReadFileToString(TestData("all_dtypes.safetensors")));
+      SerializeSafetensors(
+          {{"a", Tensor::FromValues<bool>({2}, {true, false}).value()},
+           {"b", Tensor::FromValues<float>({1, 2}, {1, 2}).value()},
+           {"c", Tensor::Zeros({0, 3}, DType::kBF16).value()}},
+          {{"k", "v\n"}}));
   int opened = 0, refused = 0;
   for (size_t i = 0; i < good.size(); ++i) {
     for (int value = 0; value < 256; ++value) {
