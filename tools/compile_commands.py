@@ -40,6 +40,8 @@ def editor_arguments(arguments, execution_root, output_base):
             return os.path.join(output_base, path)
         return path
 
+    # First, so that the links that include_prefix makes are not reached; those of
+    # generated headers still are.
     result = [arguments[0], "-I" + _LINK]
     words = iter(arguments[1:])
     for word in words:
@@ -52,11 +54,9 @@ def editor_arguments(arguments, execution_root, output_base):
         if option is None:
             result.append(word)
             continue
-        path = word[len(option):] or next(words)
-        # The links that include_prefix makes lead to the same headers.
-        if "/_virtual_includes/" not in path:
-            result += [option, here(path)]
-    return result + ["-Wno-unknown-warning-option"]
+        result += [option, here(word[len(option):] or next(words))]
+    # clangd cannot follow a Highway source that includes itself once a target.
+    return result + ["-DHWY_COMPILE_ONLY_STATIC", "-Wno-unknown-warning-option"]
 
 
 def compile_commands(actions, workspace, execution_root, output_base):

@@ -15,8 +15,9 @@ class CompileCommandsTest(unittest.TestCase):
             compile_commands.editor_arguments(_ARGUMENTS.split(), "/execroot", "/base"),
             "/usr/bin/gcc -I.compile_commands -O2 -fPIC -iquote . -iquote /execroot/bazel-out/bin "
             "-isystem /base/external/eigen/include "
+            "-I /execroot/bazel-out/bin/core/a/_virtual_includes/a "
             "-I /execroot/bazel-out/bin/core/a/_virtual_imports/p_proto "
-            "-std=c++17 -DX=\"1 2\" core/a/a.cc -Wno-unknown-warning-option".split())
+            "-std=c++17 -DX=\"1 2\" core/a/a.cc -DHWY_COMPILE_ONLY_STATIC -Wno-unknown-warning-option".split())
 
     def test_one_entry_a_source_of_the_workspace(self):
         def action(source, *more):

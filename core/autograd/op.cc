@@ -107,10 +107,16 @@ std::string Op::LinkedKernels() const {
 
 namespace {
 thread_local DispatchTrace* current_trace = nullptr;
+thread_local bool prefer_composites = false;
 }  // namespace
 
 DispatchTrace::DispatchTrace() : outer_(current_trace) { current_trace = this; }
 DispatchTrace::~DispatchTrace() { current_trace = outer_; }
+
+ScopedReference::ScopedReference() : outer_(prefer_composites) {
+  prefer_composites = true;
+}
+ScopedReference::~ScopedReference() { prefer_composites = outer_; }
 
 class DispatchRecorder {
  public:
@@ -233,7 +239,8 @@ class OpRunner {
       outputs[0] = *std::move(view);
     } else if (Kernel kernel =
                    op.FindKernel(chooser.device().type, chooser.dtype());
-               kernel != nullptr) {
+               kernel != nullptr &&
+               !(prefer_composites && def.composite != nullptr)) {
       if (current_trace != nullptr) {
         Trace(op, chooser,
               op.KernelName(chooser.device().type, chooser.dtype()));
@@ -243,9 +250,10 @@ class OpRunner {
       if (!status.ok()) return Annotate(op, status);
     } else {
       // What the composite does is recorded by the ops in it.
-      const bool has_kernels = op.LinkedKernels() != "none";
-      return RunComposite(op, inputs, attrs, has_kernels,
-                          &op.fallback_reported_, outputs);
+      const bool unexpected =
+          !prefer_composites && op.LinkedKernels() != "none";
+      return RunComposite(op, inputs, attrs, unexpected, &op.fallback_reported_,
+                          outputs);
     }
     if (tape != nullptr && def.differentiable) {
       tape->Record(op, attrs, inputs, outputs);

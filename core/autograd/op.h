@@ -262,6 +262,19 @@ class DispatchTrace {
   DispatchTrace* const outer_;
 };
 
+// While it is in scope, ops of the calling thread that have a composite run it
+// instead of their kernel: the reference that kernels are tested against.
+class ScopedReference {
+ public:
+  ScopedReference();
+  ~ScopedReference();
+  ScopedReference(const ScopedReference&) = delete;
+  ScopedReference& operator=(const ScopedReference&) = delete;
+
+ private:
+  const bool outer_;
+};
+
 }  // namespace septet
 
 #endif  // SEPTET_CORE_AUTOGRAD_OP_H_

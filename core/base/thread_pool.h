@@ -98,8 +98,9 @@ class ScopedThreadPool {
 // Calls fn(begin, end) for each block [k grain, min((k + 1) grain, n)), each
 // once, and returns when all have returned. What they wrote is then visible to
 // the caller. fn is called from several threads at once, the caller's among
-// them, in no particular order; with a null pool, in a pool of one thread or
-// inside another ParallelFor, in the caller's alone, in ascending order. n = 0
+// them, in no particular order. With a null pool, a pool of one thread, or one
+// block, and inside a block of a loop that several threads run, it is called
+// by the caller alone, in ascending order: loops may be nested freely. n = 0
 // calls nothing. Aborts if n < 0 or grain < 1.
 //
 // Cost: one allocation and a wake-up (some microseconds) when more than one

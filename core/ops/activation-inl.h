@@ -30,7 +30,7 @@ struct NormalTail {
 template <class D, class V>
 HWY_INLINE NormalTail<V> NormalTailOf(D d, V x) {
   using T = hn::TFromD<D>;
-  const V a = hn::Abs(x);
+  const V a = AbsBelowUnderflow(d, x, static_cast<T>(0.5));
   NormalTail<V> tail;
   tail.parts = ExpNegSquareParts(d, a, static_cast<T>(0.5));
   V numerator, denominator;
@@ -98,7 +98,8 @@ HWY_INLINE V ActivationValue(D d, V x) {
   } else if constexpr (kKind == ActivationKind::kTanh) {
     return VecTanh(d, x);
   } else if constexpr (kKind == ActivationKind::kGaussian) {
-    const auto parts = ExpNegSquareParts(d, hn::Abs(x), static_cast<T>(0.5));
+    const V a = AbsBelowUnderflow(d, x, static_cast<T>(0.5));
+    const auto parts = ExpNegSquareParts(d, a, static_cast<T>(0.5));
     return ExpScale(d, hn::Add(one, parts.p), parts);
   } else if constexpr (kKind == ActivationKind::kSin) {
     return VecSin(d, x);
@@ -178,7 +179,8 @@ HWY_INLINE V ActivationSlope(D d, V x) {
     const V half_sum = hn::Mul(sum, hn::Set(d, static_cast<T>(0.5)));
     return hn::Div(e, hn::Mul(half_sum, half_sum));
   } else if constexpr (kKind == ActivationKind::kGaussian) {
-    const auto parts = ExpNegSquareParts(d, hn::Abs(x), static_cast<T>(0.5));
+    const V a = AbsBelowUnderflow(d, x, static_cast<T>(0.5));
+    const auto parts = ExpNegSquareParts(d, a, static_cast<T>(0.5));
     // At infinity 0, not infinity * 0.
     const V limit = hn::Set(d, T{50});
     const V factor =

@@ -66,8 +66,8 @@ constexpr CompareKind kAllCompareKinds[] = {
 // infinities, NaN and subnormal numbers; kSign is -1, 0 or 1, keeps the sign of
 // zero and NaN. kSquare is x x, kReciprocal 1 / x, kRsqrt 1 / sqrt(x) in two
 // rounded steps. Largest errors, in units in the last place of the result
-// (ULP): kSqrt and kReciprocal 0.5; the others at most kUnaryMaxUlp, for float
-// and double.
+// (ULP), for float and double: kSqrt and kReciprocal 0.5, kErfc kErfcMaxUlp,
+// the others kUnaryMaxUlp.
 enum class UnaryKind {
   kNeg,
   kAbs,
@@ -93,9 +93,10 @@ constexpr UnaryKind kAllUnaryKinds[] = {
     UnaryKind::kExpm1, UnaryKind::kSin,   UnaryKind::kCos,
     UnaryKind::kTanh,  UnaryKind::kErf,   UnaryKind::kErfc,
     UnaryKind::kSign};
-constexpr double kUnaryMaxUlp = 4.0;
-// On machines without fused multiply-add (kErfc alone exceeds the bound above).
-constexpr double kUnaryMaxUlpUnfused = 6.0;
+constexpr double kUnaryMaxUlp = 2.5;
+constexpr double kErfcMaxUlp = 5.0;
+// On machines without fused multiply-add.
+constexpr double kErfcMaxUlpUnfused = 6.5;
 
 // out[i] = a[i] (kind) b[i], i < n. T: float, double, int32_t, int64_t.
 template <typename T>

@@ -149,6 +149,16 @@ BinaryRow<T> PickBinary(BinaryKind kind, RowMode mode) {
   return nullptr;
 }
 
+// The contiguous functions enter here, with one call less.
+void BinaryF32(BinaryKind kind, RowMode mode, size_t n, const float* a,
+               const float* b, float* out) {
+  PickBinary<float>(kind, mode)(n, a, b, out);
+}
+void BinaryF64(BinaryKind kind, RowMode mode, size_t n, const double* a,
+               const double* b, double* out) {
+  PickBinary<double>(kind, mode)(n, a, b, out);
+}
+
 BinaryRow<float> PickBinaryF32(BinaryKind kind, RowMode mode) {
   return PickBinary<float>(kind, mode);
 }
@@ -389,6 +399,8 @@ HWY_AFTER_NAMESPACE();
 namespace septet {
 namespace {
 
+HWY_EXPORT(BinaryF32);
+HWY_EXPORT(BinaryF64);
 HWY_EXPORT(PickBinaryF32);
 HWY_EXPORT(PickBinaryF64);
 HWY_EXPORT(PickBinaryI32);
@@ -428,6 +440,19 @@ BinaryRow<T> GetBinaryRow(BinaryKind kind, RowMode mode) {
   SEPTET_CHECK(row != nullptr) << "no kernel for binary kind "
                                << static_cast<int>(kind) << " on integers";
   return row;
+}
+
+template <typename T>
+void CallBinaryRow(BinaryKind kind, RowMode mode, int64_t n, const T* a,
+                   const T* b, T* out) {
+  const size_t count = static_cast<size_t>(n);
+  if constexpr (std::is_same<T, float>::value) {
+    HWY_DYNAMIC_DISPATCH(BinaryF32)(kind, mode, count, a, b, out);
+  } else if constexpr (std::is_same<T, double>::value) {
+    HWY_DYNAMIC_DISPATCH(BinaryF64)(kind, mode, count, a, b, out);
+  } else {
+    GetBinaryRow<T>(kind, mode)(count, a, b, out);
+  }
 }
 
 template <typename T>
@@ -590,17 +615,17 @@ void CopyStrided(absl::Span<const int64_t> shape,
 
 template <typename T>
 void BinaryKernel(BinaryKind kind, int64_t n, const T* a, const T* b, T* out) {
-  GetBinaryRow<T>(kind, RowMode::kVectors)(static_cast<size_t>(n), a, b, out);
+  CallBinaryRow<T>(kind, RowMode::kVectors, n, a, b, out);
 }
 
 template <typename T>
 void BinaryScalarAKernel(BinaryKind kind, int64_t n, T a, const T* b, T* out) {
-  GetBinaryRow<T>(kind, RowMode::kScalarA)(static_cast<size_t>(n), &a, b, out);
+  CallBinaryRow<T>(kind, RowMode::kScalarA, n, &a, b, out);
 }
 
 template <typename T>
 void BinaryScalarBKernel(BinaryKind kind, int64_t n, const T* a, T b, T* out) {
-  GetBinaryRow<T>(kind, RowMode::kScalarB)(static_cast<size_t>(n), a, &b, out);
+  CallBinaryRow<T>(kind, RowMode::kScalarB, n, a, &b, out);
 }
 
 template <typename T>

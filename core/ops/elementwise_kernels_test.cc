@@ -419,9 +419,9 @@ double MaxUlp(UnaryKind kind, bool fused) {
     case UnaryKind::kCos:
     case UnaryKind::kTanh:
     case UnaryKind::kErf:
-      return 2.5;
+      return kUnaryMaxUlp;
     case UnaryKind::kErfc:
-      return fused ? kUnaryMaxUlp : kUnaryMaxUlpUnfused;
+      return fused ? kErfcMaxUlp : kErfcMaxUlpUnfused;
   }
   return 0;
 }

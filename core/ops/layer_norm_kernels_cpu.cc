@@ -78,33 +78,55 @@ void ForwardRows(size_t rows, size_t n, const T* x, const T* scale,
   }
 }
 
-// Both sums of a row's backward pass: g = dy scale, and g u.
-template <bool kScale, typename T>
+// total_scale += dy u, total_bias += dy, for one vector. Loads come before
+// stores: rows of 4 KiB lie so that a store would hold the next load up.
+template <class D, class V, typename T>
+HWY_INLINE void AccumulateParameters(D d, V u, V dy, size_t count,
+                                     T* HWY_RESTRICT total_scale,
+                                     T* HWY_RESTRICT total_bias) {
+  const V old_scale = LoadSome(d, total_scale, count);
+  const V old_bias = LoadSome(d, total_bias, count);
+  StoreSome(d, hn::Add(old_scale, hn::Mul(dy, u)), total_scale, count);
+  StoreSome(d, hn::Add(old_bias, dy), total_bias, count);
+}
+
+// Both sums of a row's backward pass: g = dy scale, and g u. Where total is not
+// null, total[0, n) += dy u and total[n, 2 n) += dy in the same pass.
+template <bool kScale, bool kParameters, typename T>
 HWY_INLINE void BackwardSums(size_t n, const T* x, const T* scale, T mean,
-                             T rstd, const T* dy, T* sum_g, T* sum_gu) {
-  const auto g = [scale, dy](auto d, size_t i, size_t count) HWY_ATTR {
-    const auto v = LoadSome(d, dy + i, count);
-    if constexpr (kScale) {
-      return hn::Mul(v, LoadSome(d, scale + i, count));
-    } else {
-      return v;
-    }
-  };
-  *sum_g = TreeReduce<SumOp, T>(n, g);
-  *sum_gu = TreeReduce<SumOp, T>(n, [x, mean, rstd, &g](auto d, size_t i,
-                                                        size_t count) HWY_ATTR {
-    const auto u = hn::Mul(hn::Sub(LoadSome(d, x + i, count), hn::Set(d, mean)),
-                           hn::Set(d, rstd));
-    return hn::Mul(g(d, i, count), u);
-  });
+                             T rstd, const T* dy, T* total, T* sum_g,
+                             T* sum_gu) {
+  *sum_g = TreeReduce<SumOp, T>(
+      n, [scale, dy](auto d, size_t i, size_t count) HWY_ATTR {
+        auto v = LoadSome(d, dy + i, count);
+        if constexpr (kScale) v = hn::Mul(v, LoadSome(d, scale + i, count));
+        return v;
+      });
+  *sum_gu =
+      TreeReduce<SumOp, T>(n, [=](auto d, size_t i, size_t count) HWY_ATTR {
+        const auto u =
+            hn::Mul(hn::Sub(LoadSome(d, x + i, count), hn::Set(d, mean)),
+                    hn::Set(d, rstd));
+        const auto v = LoadSome(d, dy + i, count);
+        if constexpr (kParameters) {
+          AccumulateParameters(d, u, v, count, total + i, total + n + i);
+        }
+        if constexpr (kScale) {
+          return hn::Mul(hn::Mul(v, LoadSome(d, scale + i, count)), u);
+        } else {
+          return hn::Mul(v, u);
+        }
+      });
 }
 
 // dx = rstd ((g - mean_g) - u mean_gu).
-template <bool kScale, typename T>
+template <bool kScale, bool kParameters, typename T>
 HWY_INLINE void BackwardRow(size_t n, const T* x, const T* scale, T mean,
-                            T rstd, const T* dy, T* dx) {
+                            T rstd, const T* dy, T* dx, T* total) {
   T sum_g, sum_gu;
-  BackwardSums<kScale>(n, x, scale, mean, rstd, dy, &sum_g, &sum_gu);
+  BackwardSums<kScale, kParameters>(n, x, scale, mean, rstd, dy, total, &sum_g,
+                                    &sum_gu);
+  if (dx == nullptr) return;
   const hn::ScalableTag<T> d;
   using V = hn::Vec<decltype(d)>;
   const size_t step = hn::Lanes(d);
@@ -112,35 +134,16 @@ HWY_INLINE void BackwardRow(size_t n, const T* x, const T* scale, T mean,
   const V vrstd = hn::Set(d, rstd);
   const V mean_g = hn::Set(d, sum_g / static_cast<T>(n));
   const V mean_gu = hn::Set(d, sum_gu / static_cast<T>(n));
-  for (size_t i = 0; i < n; i += step) {
-    const size_t count = HWY_MIN(step, n - i);
+  const auto apply = [&](size_t i, size_t count) HWY_ATTR {
     const V u = hn::Mul(hn::Sub(LoadSome(d, x + i, count), vmean), vrstd);
     V g = LoadSome(d, dy + i, count);
     if constexpr (kScale) g = hn::Mul(g, LoadSome(d, scale + i, count));
     const V v = hn::Sub(hn::Sub(g, mean_g), hn::Mul(u, mean_gu));
     StoreSome(d, hn::Mul(v, vrstd), dx + i, count);
-  }
-}
-
-// total_scale += dy u, total_bias += dy.
-template <typename T>
-HWY_INLINE void AccumulateParameters(size_t n, const T* x, T mean, T rstd,
-                                     const T* dy, T* HWY_RESTRICT total_scale,
-                                     T* HWY_RESTRICT total_bias) {
-  const hn::ScalableTag<T> d;
-  using V = hn::Vec<decltype(d)>;
-  const size_t step = hn::Lanes(d);
-  const V vmean = hn::Set(d, mean);
-  const V vrstd = hn::Set(d, rstd);
-  for (size_t i = 0; i < n; i += step) {
-    const size_t count = HWY_MIN(step, n - i);
-    const V u = hn::Mul(hn::Sub(LoadSome(d, x + i, count), vmean), vrstd);
-    const V g = LoadSome(d, dy + i, count);
-    StoreSome(d, hn::Add(LoadSome(d, total_scale + i, count), hn::Mul(g, u)),
-              total_scale + i, count);
-    StoreSome(d, hn::Add(LoadSome(d, total_bias + i, count), g), total_bias + i,
-              count);
-  }
+  };
+  size_t i = 0;
+  for (; i + step <= n; i += step) apply(i, step);
+  if (i < n) apply(i, n - i);
 }
 
 template <typename T>
@@ -169,18 +172,21 @@ void BackwardRows(size_t rows, size_t n, const T* x, const T* scale,
     for (size_t r = begin; r < end; ++r) {
       const T* row_x = x + r * n;
       const T* row_dy = dy + r * n;
-      if (parameters) {
-        // Before dx, which may be dy.
-        AccumulateParameters(n, row_x, mean[r], rstd[r], row_dy, total,
-                             total + n);
-      }
-      if (dx == nullptr) continue;
+      T* row_dx = dx == nullptr ? nullptr : dx + r * n;
       if (scale != nullptr) {
-        BackwardRow<true>(n, row_x, scale, mean[r], rstd[r], row_dy,
-                          dx + r * n);
+        if (parameters) {
+          BackwardRow<true, true>(n, row_x, scale, mean[r], rstd[r], row_dy,
+                                  row_dx, total);
+        } else {
+          BackwardRow<true, false>(n, row_x, scale, mean[r], rstd[r], row_dy,
+                                   row_dx, total);
+        }
+      } else if (parameters) {
+        BackwardRow<false, true>(n, row_x, scale, mean[r], rstd[r], row_dy,
+                                 row_dx, total);
       } else {
-        BackwardRow<false>(n, row_x, scale, mean[r], rstd[r], row_dy,
-                           dx + r * n);
+        BackwardRow<false, false>(n, row_x, scale, mean[r], rstd[r], row_dy,
+                                  row_dx, total);
       }
     }
     if (parameters) {

@@ -25,10 +25,12 @@ T ReduceRow(size_t n, const T* x) {
   });
 }
 
-// Columns that are reduced together: 2 KiB of each row, long enough for the
-// hardware to prefetch, with the partial results of 40 levels on the stack.
+// Columns that are reduced together: 4 KiB of each row, long enough for the
+// hardware to prefetch, and the partial results of all levels on the stack
+// (120 KiB, of which a reduction over n rows touches log2(n / 32)).
 template <typename T>
-constexpr size_t kColumnStrip = 2048 / sizeof(T);
+constexpr size_t kColumnStrip = 4096 / sizeof(T);
+constexpr size_t kColumnLevels = 30;
 
 // total[c] = total[c] op x[r, c] for the rows in order, columns <= strip.
 template <class Op, typename T>
@@ -77,7 +79,7 @@ void ReduceColumnStrip(size_t n, size_t columns, const T* x, size_t pitch,
   using V = hn::Vec<decltype(d)>;
   const size_t step = hn::Lanes(d);
   const V identity = hn::Set(d, Op::template Identity<T>());
-  HWY_ALIGN T levels[kReduceLevels][kColumnStrip<T>];
+  HWY_ALIGN T levels[kColumnLevels][kColumnStrip<T>];
   size_t size = 0;
   uint64_t count = 0;
   const auto combine = [&](T* HWY_RESTRICT left,

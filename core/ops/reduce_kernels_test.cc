@@ -127,7 +127,7 @@ TYPED_TEST(ReduceTest, ColumnsFollowTheTreeBitForBitOnEveryTarget) {
   using T = TypeParam;
   ForEachTarget([] {
     TestRandom random(22);
-    for (int64_t inner : {2, 3, 7, 16, 17, 33, 255, 256, 257, 513, 1030}) {
+    for (int64_t inner : {2, 3, 7, 16, 17, 33, 255, 513, 1024, 1030}) {
       for (int64_t n : {0, 1, 2, 3, 4, 5, 31, 32, 33, 64, 65, 100, 131}) {
         const int64_t outer = inner < 100 ? 2 : 1;
         GuardedArray<T> x(outer * n * inner, n % 3), out(outer * inner);

@@ -23,8 +23,8 @@ constexpr size_t kReduceBlock = 32 * kReduceLanes<T>;
 // Rows that are added one after the other in a reduction over an outer axis.
 constexpr size_t kReduceColumnBlock = 32;
 
-// Blocks are combined in pairs, pairs in pairs, ...: enough levels for any n
-// that fits into memory.
+// Blocks of a row are combined in pairs, pairs in pairs, ...: enough levels for
+// any n that fits into memory.
 constexpr size_t kReduceLevels = 40;
 
 }  // namespace septet

@@ -9,6 +9,7 @@
 #define SEPTET_CORE_OPS_SHAPE_OPS_H_
 
 #include <cstdint>
+#include <initializer_list>
 
 #include "absl/types/span.h"
 #include "septet/core/autograd/var.h"
@@ -19,6 +20,9 @@ namespace septet {
 // The same elements in row-major order under another shape. One extent may be
 // -1: it is inferred.
 Var Reshape(const Var& x, absl::Span<const int64_t> dims);
+inline Var Reshape(const Var& x, std::initializer_list<int64_t> dims) {
+  return Reshape(x, absl::MakeConstSpan(dims.begin(), dims.size()));
+}
 inline Var Reshape(const Var& x, const Shape& shape) {
   return Reshape(x, shape.dims());
 }

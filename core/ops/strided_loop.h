@@ -22,8 +22,10 @@ template <int kOperands>
 struct StridedLoop {
   int rank = 1;
   int64_t size = 1;
-  int64_t shape[kMaxRank] = {1};
-  int64_t strides[kOperands][kMaxRank] = {};
+  // The first `rank` of each; the others are not set: small loops are worth
+  // less than clearing them.
+  int64_t shape[kMaxRank];
+  int64_t strides[kOperands][kMaxRank];
 
   StridedLoop(absl::Span<const int64_t> full_shape,
               const absl::Span<const int64_t> (&full_strides)[kOperands]) {
@@ -56,6 +58,7 @@ struct StridedLoop {
       rank = count;
     } else {
       // A single element: strides do not matter, and 1 takes the fast loop.
+      shape[0] = 1;
       for (int k = 0; k < kOperands; ++k) strides[k][0] = 1;
     }
   }
@@ -68,8 +71,12 @@ struct StridedLoop {
   template <typename Row>
   void ForEachRow(const Row& row) const {
     if (size == 0) return;
-    int64_t index[kMaxRank] = {};
     int64_t offsets[kOperands] = {};
+    if (rank == 1) {
+      row(offsets);
+      return;
+    }
+    int64_t index[kMaxRank] = {};
     while (true) {
       row(offsets);
       int axis = rank - 2;

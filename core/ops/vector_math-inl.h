@@ -3,10 +3,10 @@
 // target: VecExp, VecExpm1, VecLog, VecLog1p, VecSin, VecCos, VecTanh,
 // VecSigmoid, VecErf, VecErfc, and parts of them that other kernels share.
 //
-// Errors (largest seen in the tests, which bound them by 2 to 4 ULP) are in
-// elementwise_kernels.h. All keep NaN, signed zeros, infinities and gradual
-// underflow as the functions of <cmath> do; hwy/contrib/math does not (its Exp
-// maps NaN to 0, its Log maps 0 and infinity to finite numbers).
+// The bounds of their errors are in elementwise_kernels.h. All keep NaN, signed
+// zeros, infinities and gradual underflow as the functions of <cmath> do;
+// hwy/contrib/math does not (its Exp maps NaN to 0, its Log maps 0 and infinity
+// to finite numbers).
 //
 // Methods, all from the literature; the coefficients are minimax fits made for
 // this file (Remez exchange in 113-bit arithmetic, with the error named beside
@@ -134,20 +134,21 @@ HWY_INLINE ExpParts<V> ExpReduce(D d, V x) {
 }
 
 // y 2^n for any n that ExpReduce gives: in two factors, so that overflow and
-// gradual underflow come out of the last multiplication.
+// gradual underflow come out of the last multiplication. With m = n + bias in
+// the low bits, the exponent fields are m / 2 + (bias + 1) / 2 and what is
+// left; in integers, because the multiplier is what limits the callers.
 template <class D, class V>
 HWY_INLINE V ExpScale(D d, V y, const ExpParts<V>& parts) {
-  using T = hn::TFromD<D>;
-  using C = ExpConstants<T>;
-  const hn::RebindToSigned<D> di;
-  const V magic = hn::Set(d, C::kMagic);
-  const V half = hn::MulAdd(parts.n, hn::Set(d, T{0.5}), magic);
-  const auto half_bits = hn::BitCast(di, half);
-  const auto rest_bits = hn::Sub(hn::BitCast(di, parts.biased), half_bits);
-  const V scale1 = hn::BitCast(d, hn::ShiftLeft<C::kMantissaBits>(half_bits));
-  const V scale2 = hn::BitCast(
-      d, hn::ShiftLeft<C::kMantissaBits>(hn::Add(
-             rest_bits, hn::Set(di, hn::TFromD<decltype(di)>{C::kBias}))));
+  using C = ExpConstants<hn::TFromD<D>>;
+  const hn::RebindToUnsigned<D> du;
+  using TU = hn::TFromD<decltype(du)>;
+  const auto bits = hn::BitCast(du, parts.biased);
+  const auto field1 = hn::Add(hn::ShiftRight<1>(bits),
+                              hn::Set(du, static_cast<TU>(C::kBias / 2 + 1)));
+  const auto field2 =
+      hn::Add(hn::Sub(bits, field1), hn::Set(du, static_cast<TU>(C::kBias)));
+  const V scale1 = hn::BitCast(d, hn::ShiftLeft<C::kMantissaBits>(field1));
+  const V scale2 = hn::BitCast(d, hn::ShiftLeft<C::kMantissaBits>(field2));
   return hn::Mul(hn::Mul(y, scale1), scale2);
 }
 
@@ -549,32 +550,32 @@ HWY_INLINE V VecSigmoid(D d, V x) {
 
 // ----------------------------------------------------------------- erf, erfc
 
-// x^2 as hi + lo, hi exact: the square of the leading half of the bits. x >= 0.
+// -c x^2 as hi + lo, for c = 1 or 1/2: by fused multiply-add, or with the
+// square of the leading half of the bits, which is exact. x >= 0.
 template <class D, class V>
-HWY_INLINE void SquareInTwoParts(D d, V x, V* hi, V* lo) {
+HWY_INLINE void NegSquareInTwoParts(D d, V x, hn::TFromD<D> c, V* hi, V* lo) {
+  const V factor = hn::Set(d, -c);
 #if HWY_NATIVE_FMA
-  (void)d;
-  *hi = hn::Mul(x, x);
-  *lo = hn::MulSub(x, x, *hi);
+  const V scaled = hn::Mul(x, factor);
+  *hi = hn::Mul(scaled, x);
+  *lo = hn::MulSub(scaled, x, *hi);
 #else
   const hn::RebindToUnsigned<D> du;
   using TU = hn::TFromD<decltype(du)>;
   const TU mask = IsFloat32<D>() ? static_cast<TU>(0xFFFFF000u)
                                  : static_cast<TU>(0xFFFFFFFFF8000000ull);
   const V head = hn::And(x, hn::BitCast(d, hn::Set(du, mask)));
-  *hi = hn::Mul(head, head);
-  *lo = hn::Mul(hn::Sub(x, head), hn::Add(x, head));
+  *hi = hn::Mul(hn::Mul(head, head), factor);
+  *lo = hn::Mul(hn::Mul(hn::Sub(x, head), hn::Add(x, head)), factor);
 #endif
 }
 
-// exp(u^2) erfc(u) = numerator / denominator for u in [0, limit], to 2^-54
-// (2^-24.7 for float); larger u count as the limit. Evaluated in pairs, fours
+// exp(u^2) erfc(u) = numerator / denominator to 2^-54 for u in [0, 28], or to
+// 2^-24.7 for float in [0, 11]. Evaluated in pairs, fours
 // and eights (Estrin): fewer roundings follow one another than in Horner's
 // scheme, and those of the powers of u cancel in the quotient.
 template <class D, class V>
 HWY_INLINE void ScaledErfc(D d, V u, V* numerator, V* denominator) {
-  const V limit = hn::Set(d, hn::TFromD<D>{IsFloat32<D>() ? 11 : 28});
-  u = hn::IfThenElse(hn::Gt(u, limit), limit, u);
   const V u2 = hn::Mul(u, u);
   const V u4 = hn::Mul(u2, u2);
   // c0 + c1 u, and so on.
@@ -614,28 +615,30 @@ HWY_INLINE void ScaledErfc(D d, V u, V* numerator, V* denominator) {
   }
 }
 
-// exp(-x^2 c) as parts, c = 1 or 1/2, for x >= 0 or NaN. Beyond the limit, as
-// at the limit, where it is 0.
+// |x|, at most the number where exp(-c x^2) has underflowed to 0; c = 1 or 1/2.
 template <class D, class V>
-HWY_INLINE ExpParts<V> ExpNegSquareParts(D d, V x, hn::TFromD<D> c) {
+HWY_INLINE V AbsBelowUnderflow(D d, V x, hn::TFromD<D> c) {
   using T = hn::TFromD<D>;
-  // c x^2 stays below what two powers of two can scale.
   const V limit =
       hn::Set(d, static_cast<T>(IsFloat32<D>() ? (c == T{1} ? 10.2 : 14.45)
                                                : (c == T{1} ? 27.3 : 38.63)));
-  x = hn::IfThenElse(hn::Gt(x, limit), limit, x);
+  const V a = hn::Abs(x);
+  return hn::IfThenElse(hn::Gt(a, limit), limit, a);
+}
+
+// exp(-c x^2) as parts, for what AbsBelowUnderflow gives (or NaN).
+template <class D, class V>
+HWY_INLINE ExpParts<V> ExpNegSquareParts(D d, V a, hn::TFromD<D> c) {
   V hi, lo;
-  SquareInTwoParts(d, x, &hi, &lo);
-  const V factor = hn::Set(d, -c);
-  hi = hn::Mul(hi, factor);
-  lo = hn::Mul(lo, factor);
+  NegSquareInTwoParts(d, a, c, &hi, &lo);
   return ExpReduce(d, hn::Add(hi, lo), hi, lo);
 }
 
 // erfc(|x|).
 template <class D, class V>
-HWY_INLINE V ErfcOfAbs(D d, V a) {
+HWY_INLINE V ErfcOfAbs(D d, V x) {
   using T = hn::TFromD<D>;
+  const V a = AbsBelowUnderflow(d, x, T{1});
   const auto parts = ExpNegSquareParts(d, a, T{1});
   V numerator, denominator;
   ScaledErfc(d, a, &numerator, &denominator);

@@ -81,7 +81,6 @@ class CachingAllocator final : public Allocator {
     {
       SpinLockHolder hold(&lock_);
       if (FreeBlock* block = free_[size_class]; block != nullptr) {
-        ASAN_UNPOISON_MEMORY_REGION(block, sizeof(FreeBlock));
         free_[size_class] = block->next;
         CountLive(block_bytes);
         ASAN_UNPOISON_MEMORY_REGION(block, bytes);
@@ -112,7 +111,8 @@ class CachingAllocator final : public Allocator {
     block->next = free_[size_class];
     free_[size_class] = block;
     stats_.live_bytes -= block_bytes;
-    ASAN_POISON_MEMORY_REGION(memory, block_bytes);
+    // The link stays readable: the leak check does not follow poisoned ones.
+    ASAN_POISON_MEMORY_REGION(block + 1, block_bytes - sizeof(FreeBlock));
   }
 
   AllocatorStats Stats() const override {

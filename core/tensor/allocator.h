@@ -3,8 +3,9 @@
 //
 // CpuAllocator() keeps what is freed and hands it out again, so that a training
 // step after the first takes nothing from the operating system. Sizes are
-// rounded up to classes (multiples of 64 bytes, then four steps an octave: at
-// most a quarter is lost). Blocks start at a multiple of 64 bytes.
+// rounded up to classes: multiples of 64 bytes, from 1 KiB on four steps an
+// octave, so that no more than the larger of 63 bytes and a quarter of what was
+// asked for is lost. Blocks start at a multiple of 64 bytes.
 //
 // Cost: a lock and a list operation. Thread-safe.
 #ifndef SEPTET_CORE_TENSOR_ALLOCATOR_H_
@@ -20,7 +21,7 @@ inline constexpr size_t kTensorAlignment = 64;
 struct AllocatorStats {
   int64_t system_allocations = 0;  // blocks taken from the operating system
   int64_t system_bytes = 0;        // bytes held now, in use or cached
-  int64_t live_bytes = 0;          // bytes in use now
+  int64_t live_bytes = 0;          // bytes in use now, rounded up to classes
   int64_t peak_live_bytes = 0;
 };
 

@@ -4,8 +4,8 @@
 // Arithmetic is defined for f32, f64, bf16 (computed in f32) and the integers;
 // f16 and u16 are for storage and conversion only. bool is one byte, 0 or 1.
 //
-// Conversions round to nearest, ties to even; NaN stays NaN (quiet), overflow
-// of f16 and bf16 gives infinity.
+// Conversions round once, to nearest, ties to even; NaN stays NaN, overflow of
+// f16 and bf16 gives infinity.
 #ifndef SEPTET_CORE_TENSOR_DTYPE_H_
 #define SEPTET_CORE_TENSOR_DTYPE_H_
 
@@ -148,8 +148,9 @@ decltype(auto) DispatchDType(DType dtype, Fn&& fn) {
 }
 
 // Conversion between element types, as the file comment says. A floating value
-// becomes an integer by truncation, saturated at the type's ends, NaN to 0; a
-// number becomes a bool by comparison with 0.
+// becomes an integer by truncation, saturated at the type's ends, NaN to 0; an
+// integer becomes a narrower one by its low bits; a number becomes a bool by
+// comparison with 0.
 template <typename To, typename From>
 To ConvertElement(From value);
 
@@ -172,6 +173,36 @@ To SaturatingCast(double value) {
   return static_cast<To>(value);
 }
 
+// A float that rounds to any 16-bit format just as `value` itself would:
+// `value` cut to float, with the last bit set if anything was cut off ("round
+// to odd"). Rounding to the nearest float first would make ties of values that
+// are none, and the second rounding would then go astray.
+inline float RoundToOdd(double value) {
+  auto rounded = static_cast<float>(value);
+  // Exact, or NaN. An infinity of a finite value steps back to the largest.
+  if (static_cast<double>(rounded) == value || value != value) return rounded;
+  uint32_t bits;
+  std::memcpy(&bits, &rounded, sizeof(bits));
+  const double back = static_cast<double>(rounded);
+  if (value < 0 ? back < value : back > value) --bits;
+  bits |= 1;
+  std::memcpy(&rounded, &bits, sizeof(rounded));
+  return rounded;
+}
+
+inline float RoundToOdd(int64_t value) {
+  uint64_t magnitude = value < 0 ? uint64_t{0} - static_cast<uint64_t>(value)
+                                 : static_cast<uint64_t>(value);
+  // Double holds 53 bits; what lies below those of a float may be gathered in
+  // one bit at its end.
+  constexpr uint64_t kLow = (uint64_t{1} << 12) - 1;
+  if (magnitude >> 52 != 0 && (magnitude & kLow) != 0) {
+    magnitude = (magnitude & ~kLow) | (kLow + 1);
+  }
+  const auto exact = static_cast<double>(magnitude);
+  return RoundToOdd(value < 0 ? -exact : exact);
+}
+
 }  // namespace tensor_internal
 
 template <typename To, typename From>
@@ -181,7 +212,14 @@ To ConvertElement(From value) {
   } else if constexpr (tensor_internal::kIsHalf<From>) {
     return ConvertElement<To>(static_cast<float>(value));
   } else if constexpr (tensor_internal::kIsHalf<To>) {
-    return To(static_cast<float>(value));
+    if constexpr (DTypeOf<From>::value == DType::kF64 ||
+                  DTypeOf<From>::value == DType::kI64) {
+      return To(tensor_internal::RoundToOdd(value));
+    } else if constexpr (DTypeOf<From>::value == DType::kI32) {
+      return To(tensor_internal::RoundToOdd(static_cast<double>(value)));
+    } else {
+      return To(static_cast<float>(value));  // exact
+    }
   } else if constexpr (DTypeOf<To>::value == DType::kBool) {
     return value != From(0);
   } else if constexpr ((DTypeOf<From>::value == DType::kF32 ||

@@ -11,6 +11,7 @@
 #include "absl/strings/str_join.h"
 #include "absl/types/span.h"
 #include "septet/core/base/check.h"
+#include "septet/core/base/status_macros.h"
 
 namespace septet {
 
@@ -74,7 +75,10 @@ absl::StatusOr<Shape> BroadcastShapes(const Shape& a, const Shape& b) {
     }
     dims[i] = da == 1 ? db : da;
   }
-  return Shape::Create(absl::MakeConstSpan(dims, rank));
+  SEPTET_ASSIGN_OR_RETURN(
+      Shape shape, Shape::Create(absl::MakeConstSpan(dims, rank)),
+      _ << "shapes " << a << " and " << b << " broadcast to too much");
+  return shape;
 }
 
 absl::StatusOr<int> ResolveAxis(int64_t axis, int rank) {

@@ -26,7 +26,7 @@ static_assert(sizeof(Storage) <= kTensorAlignment,
 
 void DestroyStorage(Storage* storage) {
   if (storage->block_bytes == 0) {
-    (*storage->release)();
+    if (*storage->release) (*storage->release)();
     delete storage->release;
     delete storage;
     return;
@@ -167,10 +167,10 @@ absl::StatusOr<Tensor> Tensor::FromExternal(const void* data,
 }
 
 bool Tensor::IsContiguous() const {
+  if (num_elements() == 0) return true;
   int64_t expected = 1;
   for (int axis = rank() - 1; axis >= 0; --axis) {
     const int64_t extent = shape_[axis];
-    if (extent == 0) return true;
     if (extent == 1) continue;
     if (strides_[axis] != expected) return false;
     expected *= extent;
@@ -280,13 +280,15 @@ absl::StatusOr<Tensor> Tensor::Slice(int64_t axis, int64_t begin, int64_t end,
         " is not within axis ", resolved, " of ", shape_.ToString()));
   }
   Tensor view = *this;
-  // An empty slice may begin at the end; its address must stay inside.
-  if (begin < end) {
+  const int64_t extent = begin == end ? 0 : (end - begin - 1) / step + 1;
+  view.shape_ = shape_.WithDim(resolved, extent);
+  // The address of an empty view must stay inside, too.
+  if (view.num_elements() > 0) {
     view.byte_offset_ +=
         begin * strides_[resolved] * static_cast<int64_t>(DTypeSize(dtype_));
   }
-  view.shape_ = shape_.WithDim(resolved, (end - begin + step - 1) / step);
-  view.strides_[resolved] *= step;
+  // A single element needs no stride, and a step may be too large for one.
+  if (extent > 1) view.strides_[resolved] *= step;
   return view;
 }
 

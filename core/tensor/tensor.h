@@ -11,7 +11,8 @@
 //
 // Copying a Tensor copies the handle: both see the same elements, as in
 // PyTorch and NumPy. Views (Reshape, Permute, Slice, BroadcastTo) share the
-// storage too. Strides are in elements and may be 0 (broadcast) or negative.
+// storage too. Strides are in elements and may be 0 (broadcast); no view makes
+// them negative.
 // The last reference frees the storage, into the device's caching allocator.
 //
 // Cost: a handle is 160 bytes and one atomic count; nothing is allocated but
@@ -117,9 +118,10 @@ class Tensor {
       const Shape& shape,
       absl::Span<const typename std::common_type<T>::type> values);
 
-  // Row-major memory of someone else; `release` is called when the last
-  // reference goes. With read_only, mutable_data() aborts.
-  // InvalidArgument if `data` is not aligned for dtype.
+  // Row-major memory of someone else; `release`, unless it is null, is called
+  // when the last reference goes. With read_only, mutable_data() aborts.
+  // InvalidArgument if `data` is not aligned for dtype; `release` is not called
+  // then.
   static absl::StatusOr<Tensor> FromExternal(const void* data,
                                              const Shape& shape, DType dtype,
                                              bool read_only,
@@ -144,7 +146,8 @@ class Tensor {
     return absl::MakeConstSpan(strides_, rank());
   }
 
-  // Row-major without gaps. Axes of extent 1 may have any stride.
+  // Row-major without gaps. Axes of extent 1 may have any stride; a tensor
+  // without elements is always contiguous.
   bool IsContiguous() const;
 
   // False for what Meta() returned.

@@ -135,6 +135,35 @@ def tags(tree):
             and not (tag in ("external", "local") and target.package.startswith("tools"))]
 
 
+_STRING_LIST = re.compile(r'^ +(\w+) = \[\n((?: +"[^"\n]*",\n)+) *\]', re.M)
+
+
+def _sort_key(label):
+    """Buildifier's order: of this package, of this repository, of others; by words."""
+    phase = next((i for i, start in enumerate((":", "//", "@"), 1) if label.startswith(start)), 0)
+    return phase, re.split("[:.]", label)
+
+
+def sorted_lists(tree):
+    """The lists of labels in BUILD files are sorted."""
+    problems = []
+    for path in tree.files:
+        if posixpath.basename(path) not in ("BUILD", "BUILD.bazel"):
+            continue
+        text = tree.read(path)
+        for found in _STRING_LIST.finditer(text):
+            if found.group(1) not in tree_lib.LABEL_LISTS:
+                continue
+            labels = re.findall('"(.*)"', found.group(2))
+            wanted = sorted(labels, key=_sort_key)
+            for label, other in zip(labels, wanted):
+                if label != other:
+                    problems.append("%s:%d: %s is not sorted: %s before %s" % (
+                        path, text.count("\n", 0, found.start()) + 1, found.group(1), other, label))
+                    break
+    return problems
+
+
 def layers(tree):
     """Methods never depend on each other, and nobody on what stands above."""
     problems = []
@@ -204,7 +233,6 @@ def _provided(tree):
             memo[label] = own_includes(target)
         return memo[label]
 
-<<<<<<< HEAD
     def own_includes(target):
         if target.rule == "proto_library":
             return {"septet/" + path for path in target.sources()}
@@ -223,31 +251,6 @@ def _provided(tree):
     for label in tree.targets:
         for include in includes_of(label):
             provided.setdefault(include, set()).add(label)
-=======
-    # A rule of our own that passes a library on (septet_proto_library's) provides
-    # what the library has, in its place.
-    passed_on = {target.deps[0]: target.label for target in tree.targets.values()
-                 if target.rule == "rule" and len(target.deps) == 1 and not target.sources()}
-
-    for target in tree.targets.values():
-        if target.rule == "cc_proto_library":
-            for dep in target.deps:
-                proto = tree.targets.get(dep)
-                for path in proto.sources() if proto else []:
-                    add("septet/" + path[:-len(".proto")] + ".pb.h",
-                        passed_on.get(target.label, target.label))
-        elif target.rule == "proto_library":
-            for path in target.sources():
-                add("septet/" + path, target.label)
-        else:
-            prefix = target.attributes.get("include_prefix")
-            for label in target.hdrs + target.textual_hdrs:
-                path = tree_lib.label_to_path(label)
-                # By the path in the workspace, as foreach_target.h needs it.
-                add(path, target.label)
-                if prefix:
-                    add(prefix + path[len(target.package):], target.label)
->>>>>>> config
     return provided
 
 

@@ -145,6 +145,17 @@ class ChecksTest(unittest.TestCase):
         }))
         self.assertProblems(problems, "//core/a:x 'fancy'", "//core/a:y 'local'")
 
+    def test_sorted_lists(self):
+        def build(*labels):
+            return ("cc_library(\n    name = 'x',\n    deps = [\n%s    ],\n)\n"
+                    % "".join('        "%s",\n' % label for label in labels))
+        good = (":b", ":c", "//core/a", "//core/a:b", "//core/a_b", "@a//:x", "@b//c", "@b//c:d")
+        self.assertProblems(checks.sorted_lists(self.tree({"a/BUILD": build(*good)})))
+        for i in range(len(good) - 1):
+            bad = good[:i] + (good[i + 1], good[i]) + good[i + 2:]
+            self.assertProblems(checks.sorted_lists(self.tree({"a/BUILD": "\n" + build(*bad)})),
+                                "a/BUILD:4: deps %s before %s" % (good[i], good[i + 1]))
+
     # --- Dependencies ---------------------------------------------------------
 
     def test_layers(self):
@@ -276,7 +287,6 @@ class ChecksTest(unittest.TestCase):
             "core/a/p.proto: septet/core/a/q.proto //core/a:q",
             "core/a/user.cc: septet/core/a/p.pb.h //core/a:p_cc")
 
-<<<<<<< HEAD
     def test_rules_of_our_own_and_aliases_hand_headers_on(self):
         files = {
             "bazel/r.bzl": "wrapped = rule(implementation = None, attrs = {'deps': attr.label_list(\n"
@@ -295,25 +305,6 @@ class ChecksTest(unittest.TestCase):
             checks.includes(self.tree(dict(files, **{
                 "core/a/BUILD": build + library("user", srcs=["user.cc"])}))),
             "core/a/user.cc: septet/core/a/a.h //core/a:a //core/a:other //core/a:w")
-=======
-    def test_proto_library_that_another_rule_passes_on(self):
-        files = {
-            "bazel/BUILD": "",
-            "bazel/pass.bzl": "pass_on = rule(implementation = None)\n",
-            "core/a/p.proto": "",
-            "core/a/user.cc": '#include "septet/core/a/p.pb.h"\n',
-        }
-        build = ("load('//bazel:pass.bzl', 'pass_on')\n"
-                 "proto_library(name = 'p', srcs = ['p.proto'])\n"
-                 "cc_proto_library(name = 'p_raw', deps = [':p'])\n"
-                 "pass_on(name = 'p_cc', deps = [':p_raw'])\n")
-        good = build + library("user", [":p_cc"], srcs=["user.cc"])
-        self.assertProblems(checks.includes(self.tree(dict(files, **{"core/a/BUILD": good}))))
-        bad = build + library("user", [":p_raw"], srcs=["user.cc"])
-        self.assertProblems(
-            checks.includes(self.tree(dict(files, **{"core/a/BUILD": bad}))),
-            "core/a/user.cc: septet/core/a/p.pb.h //core/a:p_cc")
->>>>>>> config
 
     def test_unused_dependencies(self):
         problems = checks.includes(self.tree({

@@ -23,7 +23,8 @@ _RULE_WORDS = """
     aspect provider transition CcInfo DefaultInfo OutputGroupInfo ProtoInfo
 """.split()
 
-_LABEL_LISTS = ("data", "deps", "hdrs", "srcs", "textual_hdrs", "tests", "tools")
+# Attributes that are lists of labels.
+LABEL_LISTS = ("data", "deps", "hdrs", "srcs", "textual_hdrs", "tests", "tools")
 
 
 class Target:
@@ -35,7 +36,7 @@ class Target:
         self.name = attributes["name"]
         self.label = "//%s:%s" % (package, self.name)
         self.attributes = attributes
-        for attribute in _LABEL_LISTS:
+        for attribute in LABEL_LISTS:
             values = attributes.get(attribute) or []
             setattr(self, attribute, [absolute(package, v) for v in values])
         if attributes.get("actual"):

@@ -47,6 +47,9 @@ class TreeTest(unittest.TestCase):
     def test_tags(self):
         self.assertNone(checks.tags(self.tree))
 
+    def test_sorted_lists(self):
+        self.assertNone(checks.sorted_lists(self.tree))
+
     def test_layers(self):
         self.assertNone(checks.layers(self.tree))
 

@@ -1,0 +1,158 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "septet/core/blas/peak.h"
+
+#include <time.h>
+
+#include <algorithm>
+#include <cstddef>
+#include <cstdint>
+#include <vector>
+
+#undef HWY_TARGET_INCLUDE
+#define HWY_TARGET_INCLUDE "core/blas/peak.cc"
+#include "hwy/foreach_target.h"
+#include "hwy/highway.h"
+
+HWY_BEFORE_NAMESPACE();
+namespace septet {
+namespace HWY_NAMESPACE {
+namespace {
+namespace hn = hwy::HWY_NAMESPACE;
+
+// `rounds` times 12 multiply-adds, each on an accumulator of its own: more than
+// latency times the width of any machine we know. Returns the operations done;
+// `data` is read and written so that nothing is removed.
+template <typename T>
+double MultiplyAdds(int64_t rounds, T* data) {
+  const hn::ScalableTag<T> d;
+  const auto m = hn::Set(d, data[0]);
+  const auto a = hn::Set(d, data[1]);
+  auto v0 = hn::Set(d, data[2]);
+  auto v1 = hn::Add(v0, a);
+  auto v2 = hn::Add(v1, a);
+  auto v3 = hn::Add(v2, a);
+  auto v4 = hn::Add(v3, a);
+  auto v5 = hn::Add(v4, a);
+  auto v6 = hn::Add(v5, a);
+  auto v7 = hn::Add(v6, a);
+  auto v8 = hn::Add(v7, a);
+  auto v9 = hn::Add(v8, a);
+  auto v10 = hn::Add(v9, a);
+  auto v11 = hn::Add(v10, a);
+  for (int64_t i = 0; i < rounds; ++i) {
+    v0 = hn::MulAdd(v0, m, a);
+    v1 = hn::MulAdd(v1, m, a);
+    v2 = hn::MulAdd(v2, m, a);
+    v3 = hn::MulAdd(v3, m, a);
+    v4 = hn::MulAdd(v4, m, a);
+    v5 = hn::MulAdd(v5, m, a);
+    v6 = hn::MulAdd(v6, m, a);
+    v7 = hn::MulAdd(v7, m, a);
+    v8 = hn::MulAdd(v8, m, a);
+    v9 = hn::MulAdd(v9, m, a);
+    v10 = hn::MulAdd(v10, m, a);
+    v11 = hn::MulAdd(v11, m, a);
+  }
+  const auto sum = hn::Add(hn::Add(hn::Add(hn::Add(v0, v1), hn::Add(v2, v3)),
+                                   hn::Add(hn::Add(v4, v5), hn::Add(v6, v7))),
+                           hn::Add(hn::Add(v8, v9), hn::Add(v10, v11)));
+  data[2] = hn::GetLane(sum);
+  return static_cast<double>(rounds) * 12 * 2 *
+         static_cast<double>(hn::Lanes(d));
+}
+
+double MultiplyAddsF32(int64_t rounds, float* data) {
+  return MultiplyAdds(rounds, data);
+}
+double MultiplyAddsF64(int64_t rounds, double* data) {
+  return MultiplyAdds(rounds, data);
+}
+
+float SumOf(size_t n, const float* x) {
+  const hn::ScalableTag<float> d;
+  const size_t step = hn::Lanes(d);
+  auto v0 = hn::Zero(d);
+  auto v1 = v0, v2 = v0, v3 = v0;
+  size_t i = 0;
+  for (; i + 4 * step <= n; i += 4 * step) {
+    v0 = hn::Add(v0, hn::LoadU(d, x + i));
+    v1 = hn::Add(v1, hn::LoadU(d, x + i + step));
+    v2 = hn::Add(v2, hn::LoadU(d, x + i + 2 * step));
+    v3 = hn::Add(v3, hn::LoadU(d, x + i + 3 * step));
+  }
+  return hn::GetLane(
+      hn::SumOfLanes(d, hn::Add(hn::Add(v0, v1), hn::Add(v2, v3))));
+}
+
+}  // namespace
+// NOLINTNEXTLINE(google-readability-namespace-comments)
+}  // namespace HWY_NAMESPACE
+}  // namespace septet
+HWY_AFTER_NAMESPACE();
+
+#if HWY_ONCE
+namespace septet {
+
+HWY_EXPORT(MultiplyAddsF32);
+HWY_EXPORT(MultiplyAddsF64);
+HWY_EXPORT(SumOf);
+
+double ThreadCpuSeconds() {
+  timespec now;
+  clock_gettime(CLOCK_THREAD_CPUTIME_ID, &now);
+  return static_cast<double>(now.tv_sec) +
+         static_cast<double>(now.tv_nsec) * 1e-9;
+}
+
+namespace {
+
+// The best of five slices of about 2 ms: what disturbs a slice makes it slower,
+// never faster.
+template <typename Run>
+double BestRate(const Run& run) {
+  double best = 0;
+  for (int slice = 0; slice < 5; ++slice) {
+    const double begin = ThreadCpuSeconds();
+    double done = 0;
+    double end = begin;
+    while (end - begin < 2e-3) {
+      done += run();
+      end = ThreadCpuSeconds();
+    }
+    best = std::max(best, done / (end - begin));
+  }
+  return best;
+}
+
+}  // namespace
+
+template <>
+double PeakFlops<float>() {
+  // Values that stay of order 1 for any number of rounds.
+  float data[3] = {0.5f, 0.25f, 0.125f};
+  return BestRate(
+      [&] { return HWY_DYNAMIC_DISPATCH(MultiplyAddsF32)(20000, data); });
+}
+template <>
+double PeakFlops<double>() {
+  double data[3] = {0.5, 0.25, 0.125};
+  return BestRate(
+      [&] { return HWY_DYNAMIC_DISPATCH(MultiplyAddsF64)(20000, data); });
+}
+
+double PeakReadBandwidth(int64_t bytes) {
+  std::vector<float> x(static_cast<size_t>(bytes) / sizeof(float), 1.0f);
+  volatile float sink = 0;
+  // Small buffers many times between two looks at the clock.
+  const int64_t passes = 1 + (int64_t{4} << 20) / (bytes + 1);
+  return BestRate([&] {
+    for (int64_t pass = 0; pass < passes; ++pass) {
+      sink = HWY_DYNAMIC_DISPATCH(SumOf)(x.size(), x.data());
+    }
+    return static_cast<double>(passes) *
+           static_cast<double>(x.size() * sizeof(float));
+  });
+}
+
+}  // namespace septet
+#endif  // HWY_ONCE

@@ -1,0 +1,31 @@
+// SPDX-License-Identifier: Apache-2.0
+// Experiments that calculate nothing, for tests.
+#ifndef SEPTET_CORE_EXPERIMENT_FAKE_TESTUTIL_H_
+#define SEPTET_CORE_EXPERIMENT_FAKE_TESTUTIL_H_
+
+#include <string>
+#include <utility>
+
+#include "absl/status/status.h"
+#include "septet/core/experiment/experiment.h"
+
+namespace septet {
+
+// A valid experiment that returns `status`. quick: 30 s, 1e9 FLOPs, 1 seed;
+// standard: 300 s, 3e10 FLOPs, 3 seeds; full: 3000 s, 5e11 FLOPs, 5 seeds.
+inline Experiment FakeExperiment(std::string name, bool flagship = false,
+                                 absl::Status status = absl::OkStatus()) {
+  Experiment experiment;
+  experiment.claim = "Claim of " + name + ".";
+  experiment.name = std::move(name);
+  experiment.flagship = flagship;
+  experiment.quick = {30, 1e9, 1};
+  experiment.standard = {300, 3e10, 3};
+  experiment.full = {3000, 5e11, 5};
+  experiment.run = [status](const ExperimentContext&) { return status; };
+  return experiment;
+}
+
+}  // namespace septet
+
+#endif  // SEPTET_CORE_EXPERIMENT_FAKE_TESTUTIL_H_

@@ -1,0 +1,17 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "septet/core/experiment/flop_rate.h"
+
+#include "gtest/gtest.h"
+
+namespace septet {
+namespace {
+
+// From a sanitizer on a slow machine to beyond one core of any processor.
+TEST(FlopRateTest, IsThatOfAMachine) {
+  const double rate = MeasureFlopRate();
+  EXPECT_GT(rate, 1e6);
+  EXPECT_LT(rate, 1e12);
+}
+
+}  // namespace
+}  // namespace septet

@@ -1,0 +1,69 @@
+// SPDX-License-Identifier: Apache-2.0
+// Runs the experiments behind the claims of the papers: prints its plan, then
+// runs it. The summary, a line of JSON, is the last line of standard output;
+// progress goes to standard error.
+//
+//   bazel run //tools:reproduce
+//   bazel run //tools:reproduce -- retention --preset=standard --seeds=5
+#include <iostream>
+#include <string>
+#include <vector>
+
+#include "absl/status/status.h"
+#include "septet/core/base/status_macros.h"
+#include "septet/core/config/command_line.h"
+#include "septet/core/experiment/experiment.h"
+#include "septet/core/experiment/flop_rate.h"
+#include "septet/core/experiment/plan.h"
+#include "septet/core/experiment/registry.h"
+#include "septet/core/experiment/runner.h"
+#include "septet/tools/reproduce_flags.pb.h"
+
+namespace septet {
+namespace {
+
+absl::Status Reproduce(const ReproduceFlags& flags,
+                       const std::vector<std::string>& names) {
+  const ExperimentRegistry& registry = ExperimentRegistry::Global();
+  PlanRequest request;
+  request.names = names;
+  // A list without names is of everything.
+  request.all = flags.all() || (flags.list() && names.empty());
+  request.seeds = flags.seeds();
+  SEPTET_ASSIGN_OR_RETURN(
+      request.preset, ParsePreset(ReproduceFlags::Preset_Name(flags.preset())));
+  const auto plan = MakePlan(registry, request, MeasureFlopRate());
+  // Whatever is wrong with a plan, the command line asked for it.
+  if (!plan.ok()) return UsageError(plan.status().message());
+  if (flags.list()) {
+    std::vector<const Experiment*> listed;
+    for (const PlannedExperiment& planned : plan->experiments) {
+      listed.push_back(planned.experiment);
+    }
+    std::cout << ListText(listed) << std::flush;
+    return absl::OkStatus();
+  }
+  std::cout << PlanText(*plan) << std::flush;
+  const std::vector<ExperimentResult> results = RunPlan(*plan, std::cerr);
+  std::cout << ResultsJson(*plan, results) << std::endl;
+  return ResultsStatus(results);
+}
+
+}  // namespace
+}  // namespace septet
+
+int main(int argc, char** argv) {
+  septet::ReproduceFlags flags;
+  septet::ToolSpec tool;
+  tool.name = "reproduce";
+  tool.summary =
+      "Runs the experiments behind the claims of the papers. Without a name: "
+      "the "
+      "flagship\nexperiment of each package.";
+  tool.arguments = "[PACKAGE|EXPERIMENT]...";
+  tool.flags = &flags;
+  return septet::RunTool(tool, argc, argv,
+                         [&](const std::vector<std::string>& names) {
+                           return septet::Reproduce(flags, names);
+                         });
+}
