@@ -9,11 +9,12 @@
 // an unused tensor), 2 the command line was wrong.
 #include <cstddef>
 #include <cstdio>
+#include <optional>
 #include <string>
 #include <vector>
 
 #include "absl/status/status.h"
-#include "absl/strings/str_cat.h"
+#include "septet/core/autograd/op.h"
 #include "septet/core/base/file.h"
 #include "septet/core/base/status_macros.h"
 #include "septet/core/config/command_line.h"
@@ -32,10 +33,9 @@ absl::Status Conformance(const ConformanceFlags& flags,
   if (arguments.empty()) {
     return UsageError("no files: name case files or directories of them");
   }
-  if (flags.backend() != ConformanceFlags::cpu) {
-    return absl::UnimplementedError(absl::StrCat(
-        "--backend=", ConformanceFlags::Backend_Name(flags.backend()),
-        " is not in this build; there is: cpu"));
+  if (flags.backend() == ConformanceFlags::emu) {
+    return absl::UnimplementedError(
+        "--backend=emu is not in this build; there are: cpu, reference");
   }
   std::vector<std::string> paths;
   for (const std::string& argument : arguments) {
@@ -43,6 +43,8 @@ absl::Status Conformance(const ConformanceFlags& flags,
   }
   SEPTET_ASSIGN_OR_RETURN(const std::vector<std::string> files,
                           FindCaseFiles(paths));
+  std::optional<ScopedReference> reference;
+  if (flags.backend() == ConformanceFlags::reference) reference.emplace();
   RunOptions options;
   options.dtype =
       flags.dtype() == ConformanceFlags::f32 ? DType::kF32 : DType::kF64;
