@@ -9,12 +9,10 @@
 // an unused tensor), 2 the command line was wrong.
 #include <cstddef>
 #include <cstdio>
-#include <optional>
 #include <string>
 #include <vector>
 
 #include "absl/status/status.h"
-#include "septet/core/autograd/op.h"
 #include "septet/core/base/file.h"
 #include "septet/core/base/status_macros.h"
 #include "septet/core/config/command_line.h"
@@ -43,11 +41,10 @@ absl::Status Conformance(const ConformanceFlags& flags,
   }
   SEPTET_ASSIGN_OR_RETURN(const std::vector<std::string> files,
                           FindCaseFiles(paths));
-  std::optional<ScopedReference> reference;
-  if (flags.backend() == ConformanceFlags::reference) reference.emplace();
   RunOptions options;
   options.dtype =
       flags.dtype() == ConformanceFlags::f32 ? DType::kF32 : DType::kF64;
+  options.reference = flags.backend() == ConformanceFlags::reference;
   for (const std::string& file : files) {
     const CaseResult result = RunCaseFile(file, options);
     if (!result.passed()) ++*failed;

@@ -28,6 +28,8 @@ namespace septet {
 
 struct RunOptions {
   DType dtype = DType::kF64;  // f64 or f32: what floating inputs are rounded to
+  // Run the formula of each op that has one instead of its kernel.
+  bool reference = false;
 };
 
 struct CaseResult {
