@@ -92,7 +92,7 @@ HWY_INLINE void AccumulateParameters(D d, V u, V dy, size_t count,
 
 // Both sums of a row's backward pass: g = dy scale, and g u. Where total is not
 // null, total[0, n) += dy u and total[n, 2 n) += dy in the same pass.
-template <bool kScale, bool kParameters, typename T>
+template <bool kScale, typename T>
 HWY_INLINE void BackwardSums(size_t n, const T* x, const T* scale, T mean,
                              T rstd, const T* dy, T* total, T* sum_g,
                              T* sum_gu) {
@@ -108,7 +108,7 @@ HWY_INLINE void BackwardSums(size_t n, const T* x, const T* scale, T mean,
             hn::Mul(hn::Sub(LoadSome(d, x + i, count), hn::Set(d, mean)),
                     hn::Set(d, rstd));
         const auto v = LoadSome(d, dy + i, count);
-        if constexpr (kParameters) {
+        if (total != nullptr) {
           AccumulateParameters(d, u, v, count, total + i, total + n + i);
         }
         if constexpr (kScale) {
@@ -120,12 +120,11 @@ HWY_INLINE void BackwardSums(size_t n, const T* x, const T* scale, T mean,
 }
 
 // dx = rstd ((g - mean_g) - u mean_gu).
-template <bool kScale, bool kParameters, typename T>
+template <bool kScale, typename T>
 HWY_INLINE void BackwardRow(size_t n, const T* x, const T* scale, T mean,
                             T rstd, const T* dy, T* dx, T* total) {
   T sum_g, sum_gu;
-  BackwardSums<kScale, kParameters>(n, x, scale, mean, rstd, dy, total, &sum_g,
-                                    &sum_gu);
+  BackwardSums<kScale>(n, x, scale, mean, rstd, dy, total, &sum_g, &sum_gu);
   if (dx == nullptr) return;
   const hn::ScalableTag<T> d;
   using V = hn::Vec<decltype(d)>;
@@ -165,7 +164,7 @@ void BackwardRows(size_t rows, size_t n, const T* x, const T* scale,
   if (n == 0) return;
   for (size_t begin = 0; begin < rows; begin += kReduceColumnBlock) {
     const size_t end = HWY_MIN(rows, begin + kReduceColumnBlock);
-    T* total = workspace + levels * pitch;
+    T* total = parameters ? workspace + levels * pitch : nullptr;
     if (parameters) {
       for (size_t i = 0; i < pitch; ++i) total[i] = T{0};
     }
@@ -174,19 +173,11 @@ void BackwardRows(size_t rows, size_t n, const T* x, const T* scale,
       const T* row_dy = dy + r * n;
       T* row_dx = dx == nullptr ? nullptr : dx + r * n;
       if (scale != nullptr) {
-        if (parameters) {
-          BackwardRow<true, true>(n, row_x, scale, mean[r], rstd[r], row_dy,
-                                  row_dx, total);
-        } else {
-          BackwardRow<true, false>(n, row_x, scale, mean[r], rstd[r], row_dy,
-                                   row_dx, total);
-        }
-      } else if (parameters) {
-        BackwardRow<false, true>(n, row_x, scale, mean[r], rstd[r], row_dy,
-                                 row_dx, total);
+        BackwardRow<true>(n, row_x, scale, mean[r], rstd[r], row_dy, row_dx,
+                          total);
       } else {
-        BackwardRow<false, false>(n, row_x, scale, mean[r], rstd[r], row_dy,
-                                  row_dx, total);
+        BackwardRow<false>(n, row_x, scale, mean[r], rstd[r], row_dy, row_dx,
+                           total);
       }
     }
     if (parameters) {

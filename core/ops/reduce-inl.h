@@ -171,38 +171,11 @@ HWY_INLINE T ReduceBlock(size_t n, const Load& load) {
   const size_t whole = n / kLanes * kLanes;
   const auto partial = [&](size_t i) HWY_ATTR {
     if (i >= n) return identity;
-    const size_t count = n - i;
-    if (count >= step) return load(d, i, step);
+    const size_t count = HWY_MIN(step, n - i);
     return hn::IfThenElse(hn::FirstN(d, count), load(d, i, count), identity);
   };
-  if (step * 4 == kLanes) {
-    V v0 = identity, v1 = identity, v2 = identity, v3 = identity;
-    for (size_t i = 0; i < whole; i += kLanes) {
-      v0 = Op::Combine(d, v0, load(d, i, step));
-      v1 = Op::Combine(d, v1, load(d, i + step, step));
-      v2 = Op::Combine(d, v2, load(d, i + 2 * step, step));
-      v3 = Op::Combine(d, v3, load(d, i + 3 * step, step));
-    }
-    if (whole < n) {
-      v0 = Op::Combine(d, v0, partial(whole));
-      v1 = Op::Combine(d, v1, partial(whole + step));
-      v2 = Op::Combine(d, v2, partial(whole + 2 * step));
-      v3 = Op::Combine(d, v3, partial(whole + 3 * step));
-    }
-    if constexpr (!HWY_HAVE_SCALABLE) {
-      return FoldLanes<Op>(
-          d, Op::Combine(d, Op::Combine(d, v0, v2), Op::Combine(d, v1, v3)));
-    } else {
-      HWY_ALIGN T lanes[kLanes];
-      hn::Store(v0, d, lanes);
-      hn::Store(v1, d, lanes + step);
-      hn::Store(v2, d, lanes + 2 * step);
-      hn::Store(v3, d, lanes + 3 * step);
-      return FoldArray<Op>(lanes);
-    }
-  }
-  // Narrower vectors: several passes over the block, four vectors of lanes
-  // each.
+  // One pass where four vectors hold all lanes; else several passes over the
+  // block, of four vectors of lanes each.
   HWY_ALIGN T lanes[kLanes];
   for (size_t first = 0; first < kLanes; first += 4 * step) {
     V v0 = identity, v1 = identity, v2 = identity, v3 = identity;
@@ -219,10 +192,15 @@ HWY_INLINE T ReduceBlock(size_t n, const Load& load) {
       v2 = Op::Combine(d, v2, partial(i + 2 * step));
       v3 = Op::Combine(d, v3, partial(i + 3 * step));
     }
-    hn::Store(v0, d, lanes + first);
-    hn::Store(v1, d, lanes + first + step);
-    hn::Store(v2, d, lanes + first + 2 * step);
-    hn::Store(v3, d, lanes + first + 3 * step);
+    if constexpr (!HWY_HAVE_SCALABLE && hn::MaxLanes(d) * 4 == kLanes) {
+      return FoldLanes<Op>(
+          d, Op::Combine(d, Op::Combine(d, v0, v2), Op::Combine(d, v1, v3)));
+    } else {
+      hn::Store(v0, d, lanes + first);
+      hn::Store(v1, d, lanes + first + step);
+      hn::Store(v2, d, lanes + first + 2 * step);
+      hn::Store(v3, d, lanes + first + 3 * step);
+    }
   }
   return FoldArray<Op>(lanes);
 }
@@ -233,7 +211,6 @@ template <class Op, typename T, class Load>
 HWY_INLINE T TreeReduce(size_t n, const Load& load) {
   constexpr size_t kBlock = kReduceBlock<T>;
   if (n == 0) return Op::template Identity<T>();
-  if (n <= kBlock) return ReduceBlock<Op, T>(n, load);
   BlockStack<T, Op> stack;
   for (size_t begin = 0; begin < n; begin += kBlock) {
     const size_t count = HWY_MIN(kBlock, n - begin);

@@ -1,0 +1,425 @@
+// SPDX-License-Identifier: Apache-2.0
+// The golden cases of core's own families, variants of them that must fail, and
+// cases of other shapes and options whose answers are computed here naively.
+#include <cmath>
+#include <cstddef>
+#include <cstdint>
+#include <functional>
+#include <map>
+#include <string>
+#include <utility>
+#include <vector>
+
+#include "absl/strings/str_cat.h"
+#include "absl/strings/str_join.h"
+#include "gmock/gmock.h"
+#include "gtest/gtest.h"
+#include "septet/core/base/status_testutil.h"
+#include "septet/core/conformance/case.h"
+#include "septet/core/conformance/runner.h"
+#include "septet/core/tensor/dtype.h"
+#include "septet/core/tensor/shape.h"
+#include "septet/core/tensor/tensor.h"
+
+namespace septet {
+namespace {
+
+using ::testing::Contains;
+using ::testing::ElementsAre;
+using ::testing::HasSubstr;
+
+constexpr DType kDTypes[] = {DType::kF64, DType::kF32};
+
+struct Parts {
+  Case::Tensors tensors;
+  Case::Options options;
+
+  CaseResult Run(DType dtype = DType::kF64) const {
+    Case file("variant", tensors, options);
+    return RunCase(&file, {dtype});
+  }
+};
+
+std::string Golden(const std::string& name) {
+  return "core/conformance/testdata/" + name + ".safetensors";
+}
+
+Parts ReadParts(const std::string& name) {
+  Case file = *Case::Read(Golden(name));
+  Parts parts;
+  parts.options = file.options();
+  for (const std::string& tensor : file.TensorNames()) {
+    parts.tensors[tensor] = *file.Stored(tensor)->Clone();
+  }
+  return parts;
+}
+
+class GoldenTest : public ::testing::TestWithParam<const char*> {};
+INSTANTIATE_TEST_SUITE_P(Core, GoldenTest,
+                         ::testing::Values("redshift/activations",
+                                           "offline_rl/adam",
+                                           "offline_rl/target_ema",
+                                           "offline_rl/mlp"));
+
+TEST_P(GoldenTest, PassesInBothDtypes) {
+  for (const DType dtype : kDTypes) {
+    const CaseResult result = RunCaseFile(Golden(GetParam()), {dtype});
+    EXPECT_TRUE(result.passed()) << result.ToString();
+    EXPECT_EQ(result.family, GetParam());
+  }
+}
+
+TEST_P(GoldenTest, EveryExpectedTensorIsReallyCompared) {
+  const CaseResult good = RunCaseFile(Golden(GetParam()), {});
+  ASSERT_FALSE(good.tensors.empty());
+  for (const TensorResult& tensor : good.tensors) {
+    Parts parts = ReadParts(GetParam());
+    // Ten times what is allowed at the first element.
+    const Tensor& t = parts.tensors[tensor.name];
+    t.mutable_data<double>()[0] +=
+        1e-11 + 1e-8 * std::abs(t.data<double>()[0]) +
+        1e-8 * (tensor.name.find("cosine") == 0 ? 1e-3 : 10);
+    const CaseResult result = parts.Run();
+    EXPECT_THAT(result.failures,
+                Contains(HasSubstr(absl::StrCat("1 of ", good.tensors.size(),
+                                                " tensors disagree"))))
+        << tensor.name;
+  }
+}
+
+TEST_P(GoldenTest, EveryTensorIsNeeded) {
+  for (const auto& [name, tensor] : ReadParts(GetParam()).tensors) {
+    Parts parts = ReadParts(GetParam());
+    parts.tensors.erase(name);
+    EXPECT_FALSE(parts.Run().passed()) << name;
+  }
+}
+
+TEST_P(GoldenTest, IntegersInPlaceOfNumbersFail) {
+  for (const auto& [name, tensor] : ReadParts(GetParam()).tensors) {
+    Parts parts = ReadParts(GetParam());
+    parts.tensors[name] = *tensor.To(DType::kI64);
+    EXPECT_FALSE(parts.Run().passed()) << name;
+  }
+}
+
+TEST_P(GoldenTest, OtherShapesFailWithoutAborting) {
+  for (const auto& [name, tensor] : ReadParts(GetParam()).tensors) {
+    for (const Shape& shape :
+         {Shape({}), Shape({0}), Shape({1}), Shape({2, 2, 2}),
+          Shape({tensor.num_elements(), 1})}) {
+      if (shape == tensor.shape()) continue;
+      // A schedule may be looked at nowhere.
+      if (name == "cosine_lr" && shape == Shape({0})) continue;
+      Parts parts = ReadParts(GetParam());
+      parts.tensors[name] = *Tensor::Full(shape, 0.5, DType::kF64);
+      EXPECT_FALSE(parts.Run().passed()) << name << " " << shape;
+    }
+  }
+}
+
+TEST_P(GoldenTest, ExtraTensorsFail) {
+  Parts parts = ReadParts(GetParam());
+  parts.tensors["extra"] = *Tensor::Zeros({}, DType::kF64);
+  EXPECT_THAT(parts.Run().failures, ElementsAre("unused tensors: extra"));
+}
+
+TEST(FamiliesTest, OptionsThatAreMissingOrBadAreNamed) {
+  const std::vector<std::pair<std::string, std::vector<std::string>>> needed = {
+      {"redshift/activations", {"order"}},
+      {"offline_rl/adam", {"lr", "b1", "b2", "eps", "cosine"}},
+      {"offline_rl/target_ema", {"tau"}},
+      {"offline_rl/mlp", {"hidden", "layer_norm"}}};
+  for (const auto& [name, keys] : needed) {
+    for (const std::string& key : keys) {
+      Parts parts = ReadParts(name);
+      parts.options[key] = "what?";
+      EXPECT_THAT(parts.Run().failures,
+                  Contains(HasSubstr(absl::StrCat("option \"", key, "\""))));
+      parts.options.erase(key);
+      EXPECT_THAT(
+          parts.Run().failures,
+          Contains(HasSubstr(absl::StrCat("option \"", key, "\" is missing"))));
+    }
+  }
+}
+
+TEST(FamiliesTest, OptionsOutOfRangeAreErrors) {
+  Parts parts = ReadParts("offline_rl/target_ema");
+  parts.options["tau"] = "1.5";
+  EXPECT_THAT(parts.Run().failures,
+              ElementsAre(HasSubstr("tau is 1.5, want 0 <= tau <= 1")));
+  parts = ReadParts("offline_rl/adam");
+  parts.options["b2"] = "1";
+  EXPECT_THAT(parts.Run().failures,
+              Contains(HasSubstr("beta2 is 1, want 0 <= beta2 < 1")));
+  parts = ReadParts("offline_rl/adam");
+  parts.options["cosine"] = "decay_steps=0";
+  EXPECT_THAT(parts.Run().failures,
+              Contains(HasSubstr("decay_steps is 0, want >= 1")));
+}
+
+// ------------------------------------------- other shapes and other options
+
+// Smooth, without structure, the same everywhere.
+std::vector<double> Numbers(int64_t n, double seed) {
+  std::vector<double> values(n);
+  for (int64_t i = 0; i < n; ++i) {
+    values[i] = 1.5 * std::sin(seed + 2.399963229728653 * (i + 1));
+  }
+  return values;
+}
+Tensor Filled(const Shape& shape, const std::vector<double>& values) {
+  return *Tensor::FromValues<double>(shape, values);
+}
+Tensor Filled(const Shape& shape, double seed) {
+  return Filled(shape, Numbers(shape.num_elements(), seed));
+}
+
+void ExpectPasses(const Parts& parts) {
+  for (const DType dtype : kDTypes) {
+    const CaseResult result = parts.Run(dtype);
+    EXPECT_TRUE(result.passed()) << result.ToString();
+  }
+}
+
+TEST(FamiliesTest, ActivationsOfAnyShapeAndInAnyOrder) {
+  const Shape shape = {2, 1, 3};
+  const std::vector<double> x = {-2, -0.5, 0, 0.25, 1, 3};
+  std::vector<double> relu, d_relu, gaussian, d_gaussian;
+  for (const double v : x) {
+    relu.push_back(v > 0 ? v : 0);
+    d_relu.push_back(v > 0);
+    gaussian.push_back(std::exp(-v * v / 2));
+    d_gaussian.push_back(-v * std::exp(-v * v / 2));
+  }
+  Parts parts = {{{"x", Filled(shape, x)},
+                  {"relu", Filled(shape, relu)},
+                  {"d_relu", Filled(shape, d_relu)},
+                  {"gaussian", Filled(shape, gaussian)},
+                  {"d_gaussian", Filled(shape, d_gaussian)}},
+                 {{"method", "redshift"},
+                  {"case", "activations"},
+                  {"order", "gaussian, relu"}}};
+  ExpectPasses(parts);
+  parts.options["order"] = "gaussian";
+  EXPECT_THAT(parts.Run().failures,
+              ElementsAre("unused tensors: d_relu, relu"));
+  parts.options["order"] = "gaussian,relu,gelo";
+  EXPECT_THAT(parts.Run().failures, Contains(HasSubstr("gelu")));
+}
+
+TEST(FamiliesTest, AdamWithOtherNumbers) {
+  const double lr = 0.02, b1 = 0.5, b2 = 0.9, eps = 1e-3;
+  const int64_t steps = 9;
+  const Shape shape = {2, 3};
+  std::vector<double> p = Numbers(6, 1);
+  const std::vector<double> g = Numbers(steps * 6, 2);
+  std::vector<double> params, lrs, m(6), v(6);
+  for (int64_t t = 1; t <= steps; ++t) {
+    for (size_t i = 0; i < 6; ++i) {
+      const double gi = g[(t - 1) * 6 + i];
+      m[i] = b1 * m[i] + (1 - b1) * gi;
+      v[i] = b2 * v[i] + (1 - b2) * gi * gi;
+      p[i] -= lr * (m[i] / (1 - std::pow(b1, t))) /
+              (std::sqrt(v[i] / (1 - std::pow(b2, t))) + eps);
+    }
+    params.insert(params.end(), p.begin(), p.end());
+  }
+  for (int k = 0; k < 5; ++k) {
+    lrs.push_back(lr * 0.5 * (1 + std::cos(M_PI * std::min(k, 3) / 3)));
+  }
+  ExpectPasses(
+      {{{"param0", Filled(shape, Numbers(6, 1))},
+        {"grads", Filled({steps, 2, 3}, g)},
+        {"params", Filled({steps, 2, 3}, params)},
+        {"cosine_lr", Filled({5}, lrs)}},
+       {{"method", "offline_rl"},
+        {"case", "adam"},
+        {"lr", "0.02"},
+        {"b1", "0.5"},
+        {"b2", "0.9"},
+        {"eps", "0.001"},
+        {"cosine",
+         "lr*0.5*(1+cos(pi*min(k,3)/3)), k=0..4, decay_steps=3, no more"}}});
+}
+
+TEST(FamiliesTest, TargetEmaWithOtherNumbers) {
+  for (const double tau : {0.0, 0.25, 1.0}) {
+    const Shape shape = {7};
+    const std::vector<double> online = Numbers(7, 1);
+    std::vector<double> target = Numbers(7, 2);
+    std::vector<double> targets;
+    for (int t = 0; t < 3; ++t) {
+      for (size_t i = 0; i < 7; ++i) {
+        target[i] = tau * online[i] + (1 - tau) * target[i];
+      }
+      targets.insert(targets.end(), target.begin(), target.end());
+    }
+    ExpectPasses({{{"online", Filled(shape, online)},
+                   {"target0", Filled(shape, Numbers(7, 2))},
+                   {"targets", Filled({3, 7}, targets)}},
+                  {{"method", "offline_rl"},
+                   {"case", "target_ema"},
+                   {"tau", absl::StrCat(tau)}}});
+  }
+}
+
+// A number and its derivative with respect to one parameter.
+struct Dual {
+  double value = 0;
+  double slope = 0;
+};
+Dual operator+(Dual a, Dual b) {
+  return {a.value + b.value, a.slope + b.slope};
+}
+Dual operator-(Dual a, Dual b) {
+  return {a.value - b.value, a.slope - b.slope};
+}
+Dual operator*(Dual a, Dual b) {
+  return {a.value * b.value, a.slope * b.value + a.value * b.slope};
+}
+Dual operator/(Dual a, Dual b) {
+  const double q = a.value / b.value;
+  return {q, (a.slope - q * b.slope) / b.value};
+}
+Dual Constant(double x) { return {x, 0}; }
+Dual Tanh(Dual x) {
+  const double y = std::tanh(x.value);
+  return {y, (1 - y * y) * x.slope};
+}
+Dual Sqrt(Dual x) {
+  const double y = std::sqrt(x.value);
+  return {y, x.slope / (2 * y)};
+}
+Dual Activate(const std::string& act, Dual x) {
+  if (act == "tanh") return Tanh(x);
+  const Dual cubic = Constant(0.044715) * x * x * x;
+  return Constant(0.5) * x *
+         (Constant(1) + Tanh(Constant(std::sqrt(2 / M_PI)) * (x + cubic)));
+}
+
+struct MlpSpec {
+  std::vector<int64_t> hidden;
+  bool layer_norm;
+  std::string act;
+  double eps;
+};
+
+using DualTensors = std::map<std::string, std::vector<Dual>>;
+
+// One row of x through the network.
+std::vector<Dual> NaiveMlp(const MlpSpec& spec, DualTensors& p,
+                           std::vector<Dual> h) {
+  for (size_t layer = 0; layer <= spec.hidden.size(); ++layer) {
+    const std::string prefix = absl::StrCat("mlp.", layer, ".");
+    std::vector<Dual> y = p[prefix + "bias"];
+    for (size_t i = 0; i < h.size(); ++i) {
+      for (size_t j = 0; j < y.size(); ++j) {
+        y[j] = y[j] + h[i] * p[prefix + "kernel"][i * y.size() + j];
+      }
+    }
+    h = y;
+    if (layer == spec.hidden.size()) break;
+    for (Dual& x : h) x = Activate(spec.act, x);
+    if (!spec.layer_norm) continue;
+    const Dual n = Constant(static_cast<double>(h.size()));
+    Dual mean, var;
+    for (const Dual x : h) mean = mean + x / n;
+    for (const Dual x : h) var = var + (x - mean) * (x - mean) / n;
+    const Dual root = Sqrt(var + Constant(spec.eps));
+    for (size_t j = 0; j < h.size(); ++j) {
+      h[j] = (h[j] - mean) / root * p[prefix + "ln_scale"][j] +
+             p[prefix + "ln_bias"][j];
+    }
+  }
+  return h;
+}
+
+Parts MlpParts(const MlpSpec& spec, int64_t batch, int64_t in, int64_t out) {
+  Parts parts;
+  parts.options = {
+      {"method", "offline_rl"},
+      {"case", "mlp"},
+      {"hidden", absl::StrCat("[", absl::StrJoin(spec.hidden, ", "), "]")},
+      {"layer_norm", spec.layer_norm ? "True" : "False"},
+      {"act", spec.act},
+      {"ln_eps", absl::StrCat(spec.eps)}};
+  std::map<std::string, Shape> shapes = {{"x", {batch, in}}};
+  int64_t width = in;
+  for (size_t layer = 0; layer <= spec.hidden.size(); ++layer) {
+    const std::string prefix = absl::StrCat("mlp.", layer, ".");
+    const bool last = layer == spec.hidden.size();
+    const int64_t next = last ? out : spec.hidden[layer];
+    shapes[prefix + "kernel"] = {width, next};
+    shapes[prefix + "bias"] = {next};
+    if (spec.layer_norm && !last) {
+      shapes[prefix + "ln_scale"] = {next};
+      shapes[prefix + "ln_bias"] = {next};
+    }
+    width = next;
+  }
+  DualTensors duals;
+  double seed = 0;
+  for (const auto& [name, shape] : shapes) {
+    parts.tensors[name] = Filled(shape, ++seed);
+    for (const double v : parts.tensors[name].ToVector<double>()) {
+      duals[name].push_back(Constant(v));
+    }
+  }
+  const std::vector<double> cotangent = Numbers(batch * out, 77);
+  parts.tensors["cotangent"] = Filled({batch, out}, cotangent);
+
+  std::vector<double> y;
+  // The slope of the scalar, with whatever element has slope 1.
+  const auto run = [&] {
+    Dual loss;
+    y.clear();
+    for (int64_t b = 0; b < batch; ++b) {
+      const auto row = duals["x"].begin() + b * in;
+      for (const Dual value :
+           NaiveMlp(spec, duals, std::vector<Dual>(row, row + in))) {
+        loss = loss + value * Constant(cotangent[y.size()]);
+        y.push_back(value.value);
+      }
+    }
+    return loss.slope;
+  };
+  run();
+  parts.tensors["y"] = Filled({batch, out}, y);
+  for (const auto& [name, shape] : shapes) {
+    std::vector<double> grad;
+    for (Dual& element : duals[name]) {
+      element.slope = 1;
+      grad.push_back(run());
+      element.slope = 0;
+    }
+    parts.tensors[(name == "x" ? "grad_" : "grad.") + name] =
+        Filled(shape, grad);
+  }
+  return parts;
+}
+
+TEST(FamiliesTest, MlpsOfOtherSizesAndOptions) {
+  ExpectPasses(MlpParts({{4}, true, "gelu_tanh", 1e-6}, 3, 2, 1));
+  ExpectPasses(MlpParts({{3, 5, 4}, true, "tanh", 1e-3}, 2, 7, 3));
+  ExpectPasses(MlpParts({{9}, false, "gelu_tanh", 1e-6}, 1, 1, 2));
+  ExpectPasses(MlpParts({{}, false, "gelu_tanh", 1e-6}, 4, 3, 2));
+}
+
+TEST(FamiliesTest, MlpsWithAnotherOptionThanTheyWereMadeWithFail) {
+  Parts parts = MlpParts({{4}, true, "gelu_tanh", 1e-6}, 3, 2, 1);
+  parts.options["act"] = "gelu";
+  EXPECT_FALSE(parts.Run().passed());
+  parts.options["act"] = "gelu_tanh";
+  parts.options["ln_eps"] = "1e-2";
+  EXPECT_FALSE(parts.Run().passed());
+  parts.options["ln_eps"] = "1e-6";
+  parts.options["hidden"] = "[4, 4]";
+  EXPECT_THAT(parts.Run().failures, Contains(HasSubstr("mlp.1.ln_scale")));
+  parts.options["hidden"] = "[4]";
+  EXPECT_TRUE(parts.Run().passed());
+}
+
+}  // namespace
+}  // namespace septet
