@@ -77,6 +77,11 @@ absl::Status CheckFirstOrder(const Function& fn,
   for (const Tensor& input : inputs) vars.push_back(tape.Watch(input));
   const Var output = fn(vars);
   SEPTET_RETURN_IF_ERROR(output.status());
+  if (!output.defined() || output.dtype() != DType::kF64) {
+    return absl::InvalidArgumentError(
+        absl::StrCat("gradient check: the output is ",
+                     output.tensor().DebugString(), ", expected f64"));
+  }
   const int64_t outputs = output.tensor().num_elements();
 
   // Rows of the Jacobian, one reverse walk each.

@@ -30,7 +30,8 @@ struct GradientCheckOptions {
   bool check_second_order = true;
 };
 
-// OK if all derivatives of fn at `inputs`, which are f64, agree. Else
+// OK if all derivatives of fn at `inputs`, which like its output are f64,
+// agree (of nothing, if there are no elements). Else
 // FailedPrecondition naming the worst entry, both values and the tolerance; an
 // error of fn is returned as it is.
 absl::Status CheckGradients(const std::function<Var(absl::Span<const Var>)>& fn,

@@ -13,6 +13,7 @@
 #include "absl/container/flat_hash_map.h"
 #include "absl/container/inlined_vector.h"
 #include "absl/status/status.h"
+#include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
 #include "absl/strings/string_view.h"
 #include "absl/synchronization/mutex.h"
@@ -149,6 +150,11 @@ absl::Status Annotate(const Op& op, const absl::Status& status) {
 // Looks the inputs over: the first error among them, the common tape.
 absl::Status CheckInputs(const Op& op, absl::Span<const Var* const> inputs,
                          Tape** tape) {
+  // Masks of inputs have 64 bits.
+  if (inputs.size() > 64) {
+    return absl::InvalidArgumentError(
+        absl::StrCat(op.name(), ": ", inputs.size(), " inputs, at most 64"));
+  }
   const Var* first = nullptr;
   for (const Var* input : inputs) {
     if (!input->ok()) return input->status();
@@ -235,7 +241,12 @@ class OpRunner {
 
     if (def.view != nullptr) {
       absl::StatusOr<Tensor> view = def.view(*tensors[0], attrs);
-      if (!view.ok()) return Annotate(op, view.status());
+      if (!view.ok()) {
+        // Tensor's own views name themselves already.
+        return absl::StartsWith(view.status().message(), op.name())
+                   ? view.status()
+                   : Annotate(op, view.status());
+      }
       outputs[0] = *std::move(view);
     } else if (Kernel kernel =
                    op.FindKernel(chooser.device().type, chooser.dtype());
@@ -251,7 +262,9 @@ class OpRunner {
     } else {
       // What the composite does is recorded by the ops in it.
       const bool unexpected =
-          !prefer_composites && op.LinkedKernels() != "none";
+          !prefer_composites &&
+          !op.fallback_reported_.load(std::memory_order_relaxed) &&
+          op.LinkedKernels() != "none";
       return RunComposite(op, inputs, attrs, unexpected, &op.fallback_reported_,
                           outputs);
     }

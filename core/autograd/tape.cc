@@ -2,6 +2,7 @@
 #include "septet/core/autograd/tape.h"
 
 #include <algorithm>
+#include <atomic>
 #include <cstdint>
 #include <functional>
 #include <limits>
@@ -40,6 +41,17 @@ absl::Status InferAccumulate(const InferArgs& args) {
 }
 
 template <typename T>
+absl::Status AccumulateHalf(const KernelArgs& args) {
+  const T* a = args.input(0).data<T>();
+  const T* b = args.input(1).data<T>();
+  T* out = args.outputs[0].mutable_data<T>();
+  for (int64_t i = 0; i < args.input(0).num_elements(); ++i) {
+    out[i] = T(static_cast<float>(a[i]) + static_cast<float>(b[i]));
+  }
+  return absl::OkStatus();
+}
+
+template <typename T>
 absl::Status AccumulateOut(const KernelArgs& args) {
   BinaryKernel(BinaryKind::kAdd, args.input(0).num_elements(),
                args.input(0).data<T>(), args.input(1).data<T>(),
@@ -70,6 +82,10 @@ const Op& AccumulateOp() {
                    &AccumulateOut<float>);
     RegisterKernel(def.name, DeviceType::kCpu, DType::kF64, "highway",
                    &AccumulateOut<double>);
+    RegisterKernel(def.name, DeviceType::kCpu, DType::kBF16, "loop",
+                   &AccumulateHalf<BFloat16>);
+    RegisterKernel(def.name, DeviceType::kCpu, DType::kF16, "loop",
+                   &AccumulateHalf<Float16>);
     return registered;
   }();
   return op;
@@ -95,8 +111,18 @@ const Op& AliasOp() {
   return op;
 }
 
+absl::Status RequireValue(const Var& var, const char* what, size_t i) {
+  if (var.defined()) return absl::OkStatus();
+  return absl::InvalidArgumentError(
+      absl::StrCat(what, " ", i, " has no value"));
+}
+
 absl::Status CheckLike(const char* what, const Tensor& got,
                        const Tensor& want) {
+  if (!got.defined()) {
+    return absl::InvalidArgumentError(
+        absl::StrCat(what, " is not given, expected ", want.DebugString()));
+  }
   if (got.shape() == want.shape() && got.dtype() == want.dtype()) {
     return absl::OkStatus();
   }
@@ -105,6 +131,11 @@ absl::Status CheckLike(const char* what, const Tensor& got,
 }
 
 }  // namespace
+
+uint64_t Tape::NextGeneration() {
+  static std::atomic<uint64_t> next{1};
+  return next.fetch_add(1, std::memory_order_relaxed);
+}
 
 Var Tape::MakeVar(Tensor tensor, int32_t value) {
   Var var(std::move(tensor));
@@ -125,7 +156,7 @@ void Tape::Reset() {
   inputs_.clear();
   values_.clear();
   adjoints_.clear();
-  ++generation_;
+  generation_ = NextGeneration();
 }
 
 absl::Status Tape::Validate(const Var& var) const {
@@ -158,7 +189,7 @@ void Tape::Record(const Op& op, const Attrs& attrs,
                         static_cast<int32_t>(outputs.size())});
   for (size_t i = 0; i < inputs.size(); ++i) {
     const Var& input = *inputs[i];
-    const bool saved = i >= 64 || ((saved_inputs >> i) & 1);
+    const bool saved = (saved_inputs >> i) & 1;
     inputs_.push_back(Input{!input.defined() ? Tensor()
                             : saved          ? input.tensor_
                                              : input.tensor_.Meta(),
@@ -227,7 +258,7 @@ absl::Status Tape::NodeVjp(const Node& node, bool create_graph) {
                     : Var(input.tensor);
     if (input.value >= 0 && needed_[input.value] &&
         IsFloating(input.tensor.dtype())) {
-      needed |= uint64_t{1} << std::min(i, 63);
+      needed |= uint64_t{1} << i;
     }
   }
   for (int i = 0; i < node.num_outputs; ++i) {
@@ -249,7 +280,7 @@ absl::Status Tape::NodeVjp(const Node& node, bool create_graph) {
     std::vector<Var> wrt;
     for (size_t i = 0; i < inputs.size(); ++i) {
       if (!inputs[i].defined()) continue;
-      if (!((needed >> std::min<size_t>(i, 63)) & 1)) {
+      if (!((needed >> i) & 1)) {
         leaves[i] = inputs[i];
         continue;
       }
@@ -281,7 +312,7 @@ absl::Status Tape::NodeVjp(const Node& node, bool create_graph) {
       SEPTET_RETURN_IF_ERROR(inner.status()) << op.name();
       size_t next = 0;
       for (size_t i = 0; i < inputs.size(); ++i) {
-        if ((needed >> std::min<size_t>(i, 63)) & 1 && inputs[i].defined()) {
+        if ((needed >> i) & 1 && inputs[i].defined()) {
           grads[i] = (*inner)[next++];
         }
       }
@@ -293,7 +324,7 @@ absl::Status Tape::NodeVjp(const Node& node, bool create_graph) {
   }
 
   for (size_t i = 0; i < grads.size(); ++i) {
-    if (!((needed >> std::min<size_t>(i, 63)) & 1)) continue;
+    if (!((needed >> i) & 1)) continue;
     Var& grad = grads[i];
     SEPTET_RETURN_IF_ERROR(grad.status()) << "derivative of " << op.name();
     if (!grad.defined() || input_values[i] < 0) continue;
@@ -319,6 +350,7 @@ absl::StatusOr<std::vector<Var>> Tape::GradVars(
   for (size_t i = 0; i < wrt.size(); ++i) {
     SEPTET_RETURN_IF_ERROR(wrt[i].status());
     SEPTET_RETURN_IF_ERROR(Validate(wrt[i])) << "grad: wrt " << i;
+    SEPTET_RETURN_IF_ERROR(RequireValue(wrt[i], "wrt", i)) << "grad";
     if (wrt[i].tape_ == nullptr) {
       return absl::InvalidArgumentError(
           absl::StrCat("grad: wrt ", i, " is a constant; Watch it"));
@@ -333,6 +365,8 @@ absl::StatusOr<std::vector<Var>> Tape::GradVars(
     SEPTET_RETURN_IF_ERROR(outputs[i].status());
     SEPTET_RETURN_IF_ERROR(cotangents[i].status());
     SEPTET_RETURN_IF_ERROR(Validate(outputs[i])) << "grad: output " << i;
+    SEPTET_RETURN_IF_ERROR(Validate(cotangents[i])) << "grad: cotangent " << i;
+    SEPTET_RETURN_IF_ERROR(RequireValue(outputs[i], "output", i)) << "grad";
     if (cotangents[i].defined()) {
       SEPTET_RETURN_IF_ERROR(
           CheckLike("cotangent", cotangents[i].tensor(), outputs[i].tensor()))
@@ -375,11 +409,16 @@ absl::StatusOr<std::vector<Var>> Tape::GradVars(
     }
   }
 
+  absl::Status status;
   adjoints_.resize(std::max<size_t>(adjoints_.size(), num_values));
   for (size_t i = 0; i < outputs.size(); ++i) {
     if (outputs[i].tape_ == nullptr || !cotangents[i].defined()) continue;
     if (needed_[outputs[i].value_]) {
-      Accumulate(outputs[i].value_, cotangents[i], create_graph);
+      // Without a graph nothing that is computed here may be recorded.
+      Accumulate(outputs[i].value_,
+                 create_graph ? cotangents[i] : cotangents[i].Detach(),
+                 create_graph);
+      status.Update(adjoints_[outputs[i].value_].status());
     }
   }
   // What is asked for must survive the walk past it.
@@ -387,7 +426,6 @@ absl::StatusOr<std::vector<Var>> Tape::GradVars(
   for (const Var& var : wrt) kept.push_back(var.value_);
   std::sort(kept.begin(), kept.end());
 
-  absl::Status status;
   for (int64_t n = end - 1; n >= begin && status.ok(); --n) {
     const Node node = nodes_[n];
     bool reached = false;
@@ -450,7 +488,15 @@ absl::StatusOr<std::vector<Tensor>> Tape::Grad(const Var& loss,
                /*create_graph=*/false));
   std::vector<Tensor> result;
   result.reserve(grads.size());
-  for (Var& grad : grads) result.push_back(std::move(grad.tensor_));
+  for (Var& grad : grads) {
+    Tensor tensor = std::move(grad.tensor_);
+    grad = Var();
+    // Whoever updates parameters in place needs gradients of their own.
+    if (!tensor.IsContiguous() || !tensor.IsUnique()) {
+      SEPTET_ASSIGN_OR_RETURN(tensor, tensor.Clone());
+    }
+    result.push_back(std::move(tensor));
+  }
   return result;
 }
 
@@ -507,7 +553,11 @@ absl::Status Tape::NodeJvp(const Node& node) {
           << "forward derivative of " << op.name() << " is "
           << results[i].tensor().DebugString();
     }
-    adjoints_[node.first_output + i] = std::move(results[i]);
+    // Integers have no derivative.
+    if (!results[i].defined() || !IsFloating(outputs[i].dtype())) continue;
+    Accumulate(node.first_output + i, std::move(results[i]),
+               /*create_graph=*/false);
+    SEPTET_RETURN_IF_ERROR(adjoints_[node.first_output + i].status());
   }
   return absl::OkStatus();
 }
@@ -519,31 +569,63 @@ absl::StatusOr<std::vector<Tensor>> Tape::Jvp(
     return absl::InvalidArgumentError(absl::StrCat(
         "jvp: ", wrt.size(), " inputs, but ", tangents.size(), " tangents"));
   }
-  for (const Var& output : outputs) {
-    SEPTET_RETURN_IF_ERROR(output.status());
-    SEPTET_RETURN_IF_ERROR(Validate(output)) << "jvp: output";
+  for (size_t i = 0; i < outputs.size(); ++i) {
+    SEPTET_RETURN_IF_ERROR(outputs[i].status());
+    SEPTET_RETURN_IF_ERROR(Validate(outputs[i])) << "jvp: output " << i;
+    SEPTET_RETURN_IF_ERROR(RequireValue(outputs[i], "output", i)) << "jvp";
   }
-  adjoints_.clear();
-  adjoints_.resize(values_.size());
   for (size_t i = 0; i < wrt.size(); ++i) {
     SEPTET_RETURN_IF_ERROR(wrt[i].status());
     SEPTET_RETURN_IF_ERROR(Validate(wrt[i])) << "jvp: input " << i;
+    SEPTET_RETURN_IF_ERROR(RequireValue(wrt[i], "input", i)) << "jvp";
     if (wrt[i].tape_ == nullptr) {
       return absl::InvalidArgumentError(
           absl::StrCat("jvp: input ", i, " is a constant; Watch it"));
     }
+    if (!IsFloating(wrt[i].dtype())) {
+      return absl::InvalidArgumentError(
+          absl::StrCat("jvp: input ", i, " is ", wrt[i].tensor().DebugString(),
+                       ", expected a floating dtype"));
+    }
     SEPTET_RETURN_IF_ERROR(CheckLike("tangent", tangents[i], wrt[i].tensor()))
         << "jvp: input " << i;
-    adjoints_[wrt[i].value_] = Var(tangents[i]);
   }
+
+  // Which values the outputs need: their ancestors.
+  needed_.assign(values_.size(), 0);
+  for (const Var& output : outputs) {
+    if (output.tape_ != nullptr) needed_[output.value_] = 1;
+  }
+  const auto wanted = [this](const Node& node) {
+    for (int i = 0; i < node.num_outputs; ++i) {
+      if (needed_[node.first_output + i]) return true;
+    }
+    return false;
+  };
+  for (size_t n = nodes_.size(); n-- > 0;) {
+    if (!wanted(nodes_[n])) continue;
+    for (int i = 0; i < nodes_[n].num_inputs; ++i) {
+      const int32_t value = inputs_[nodes_[n].first_input + i].value;
+      if (value >= 0) needed_[value] = 1;
+    }
+  }
+
+  adjoints_.clear();
+  adjoints_.resize(values_.size());
   absl::Status status;
+  // A value may be named twice, and may itself depend on another one that is
+  // named: its tangents add up.
+  for (size_t i = 0; i < wrt.size(); ++i) {
+    Accumulate(wrt[i].value_, Var(tangents[i]), /*create_graph=*/false);
+    status.Update(adjoints_[wrt[i].value_].status());
+  }
   for (size_t n = 0; n < nodes_.size() && status.ok(); ++n) {
     bool moves = false;
     for (int i = 0; i < nodes_[n].num_inputs; ++i) {
       const int32_t value = inputs_[nodes_[n].first_input + i].value;
       moves |= value >= 0 && adjoints_[value].defined();
     }
-    if (moves) status = NodeJvp(nodes_[n]);
+    if (moves && wanted(nodes_[n])) status = NodeJvp(nodes_[n]);
   }
   std::vector<Tensor> result;
   for (const Var& output : outputs) {
@@ -553,7 +635,7 @@ absl::StatusOr<std::vector<Tensor>> Tape::Jvp(
       continue;
     }
     absl::StatusOr<Tensor> zeros =
-        Tensor::Zeros(output.shape(), output.dtype());
+        Tensor::Zeros(output.shape(), output.dtype(), output.tensor().device());
     if (!zeros.ok()) {
       status = zeros.status();
       break;

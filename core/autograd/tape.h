@@ -19,6 +19,10 @@
 // Higher derivatives: GradVars() with create_graph records the backward walk
 // too, so that its results can be differentiated again.
 //
+// The tape keeps handles of tensors, not copies: what is written into a tensor
+// in place between an op and the walk back changes the derivative. Update
+// parameters after Grad().
+//
 // Not thread-safe: one thread at a time a tape. A Var must not be used after
 // its tape is gone; after Reset() it is answered by FailedPrecondition.
 #ifndef SEPTET_CORE_AUTOGRAD_TAPE_H_
@@ -43,8 +47,8 @@ class Tape {
   Tape(const Tape&) = delete;
   Tape& operator=(const Tape&) = delete;
 
-  // A value to differentiate with respect to. An integer tensor can be
-  // watched, but its gradient is an InvalidArgument.
+  // A value to differentiate with respect to; the tensor must be defined. An
+  // integer tensor can be watched, but its gradient is an InvalidArgument.
   Var Watch(Tensor tensor);
 
   // Forgets all ops and values, and keeps the memory of the record.
@@ -53,7 +57,8 @@ class Tape {
   int64_t num_ops() const { return static_cast<int64_t>(nodes_.size()); }
 
   // Gradients of `loss`, which has one element, with respect to each of `wrt`,
-  // of their shapes and dtypes; zeros where the loss does not depend on it.
+  // of their shapes and dtypes, row-major, each with memory of its own; zeros
+  // where the loss does not depend on it.
   // InvalidArgument if the loss is not scalar or a Var is of another tape,
   // FailedPrecondition if one is older than the last Reset().
   absl::StatusOr<std::vector<Tensor>> Grad(const Var& loss,
@@ -61,7 +66,8 @@ class Tape {
 
   // Vector-Jacobian product: sum over outputs of cotangent times derivative.
   // Cotangents have their outputs' shapes and dtypes; with create_graph the
-  // results, and the cotangents' share in them, are on the tape.
+  // results, and the cotangents' share in them, are on the tape. The results
+  // may be views of one another.
   absl::StatusOr<std::vector<Var>> GradVars(absl::Span<const Var> outputs,
                                             absl::Span<const Var> cotangents,
                                             absl::Span<const Var> wrt,
@@ -103,7 +109,11 @@ class Tape {
   absl::Status NodeVjp(const Node& node, bool create_graph);
   absl::Status NodeJvp(const Node& node);
 
-  uint32_t generation_ = 1;
+  // Unlike that of any other tape, before or after a Reset(), so that a stale
+  // Var is known even if its tape's address is used again.
+  static uint64_t NextGeneration();
+
+  uint64_t generation_ = NextGeneration();
   std::vector<Node> nodes_;
   std::vector<Input> inputs_;
   std::vector<Tensor> values_;  // without storage unless saved

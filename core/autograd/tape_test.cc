@@ -4,10 +4,12 @@
 #include <cmath>
 #include <cstdint>
 #include <memory>
+#include <new>
 #include <string>
 #include <vector>
 
 #include "absl/status/status.h"
+#include "absl/status/statusor.h"
 #include "absl/types/span.h"
 #include "gmock/gmock.h"
 #include "gtest/gtest.h"
@@ -28,6 +30,8 @@
 
 namespace septet {
 namespace {
+
+const Op& CubeOp();
 
 using ::testing::ElementsAre;
 using ::testing::HasSubstr;
@@ -147,6 +151,138 @@ TEST(TapeTest, JvpEqualsJacobianTimesTangent) {
           {x}, {t}));
   ExpectNear(got[0], Mul(Cos(x), t).tensor(), 1e-15);
   ExpectNear(got[1], Scale(Sum(Mul(x, t)), 2.0).tensor(), 1e-15);
+}
+
+TEST(TapeTest, JvpAddsUpOverRepeatedAndIntermediateInputs) {
+  // The transpose of Grad: <Jvp(t), v> = <t, Vjp(v)>.
+  Tape tape;
+  const Var x = tape.Watch(Vector({3}));
+  const Var y = Square(x);
+  const Var z = Add(y, x);
+  SEPTET_ASSERT_OK_AND_ASSIGN(
+      std::vector<Tensor> got,
+      tape.Jvp({z}, {x, y, x}, {Vector({1}), Vector({10}), Vector({2})}));
+  EXPECT_EQ(got[0].item<double>(), 3 * 7 + 10);
+  SEPTET_ASSERT_OK_AND_ASSIGN(std::vector<Tensor> grads,
+                              tape.Grad(Sum(z), {x, y, x}));
+  EXPECT_EQ(grads[0].item<double>() * 1 + grads[1].item<double>() * 10 +
+                grads[2].item<double>() * 2,
+            3 * 7 + 10);
+}
+
+TEST(TapeTest, IntegersStopDerivativesBothWays) {
+  Tape tape;
+  const Var x = tape.Watch(Vector({1.5}));
+  const Var y = Cast(Cast(x, DType::kI64), DType::kF64);
+  SEPTET_ASSERT_OK_AND_ASSIGN(std::vector<Tensor> forward,
+                              tape.Jvp({y}, {x}, {Vector({2})}));
+  EXPECT_EQ(forward[0].item<double>(), 0);
+  SEPTET_ASSERT_OK_AND_ASSIGN(std::vector<Tensor> reverse,
+                              tape.Grad(Sum(y), {x}));
+  EXPECT_EQ(reverse[0].item<double>(), 0);
+}
+
+TEST(TapeTest, HalfPrecisionContributionsAddUp) {
+  Tape tape;
+  const Var x = tape.Watch(Vector({1, 2}).To(DType::kBF16).value());
+  const Var y = Add(Cast(x, DType::kF32), Cast(x, DType::kF32));
+  SEPTET_ASSERT_OK_AND_ASSIGN(std::vector<Tensor> grads,
+                              tape.Grad(Sum(y), {x}));
+  EXPECT_EQ(grads[0].dtype(), DType::kBF16);
+  EXPECT_THAT(grads[0].ToVector<double>(), ElementsAre(2, 2));
+}
+
+TEST(TapeTest, OutputsNamedTwiceAddUp) {
+  Tape tape;
+  const Var x = tape.Watch(Vector({1, 2}));
+  const Var y = Square(x);
+  const Tensor seed = Vector({1, 1});
+  SEPTET_ASSERT_OK_AND_ASSIGN(std::vector<Var> grads,
+                              tape.GradVars({y, y}, {seed, seed}, {x}, false));
+  EXPECT_THAT(grads[0].tensor().ToVector<double>(), ElementsAre(4, 8));
+  EXPECT_THAT(seed.ToVector<double>(), ElementsAre(1, 1));
+}
+
+TEST(TapeTest, WithoutAGraphTheResultsAreConstants) {
+  Tape tape;
+  const Var a = tape.Watch(Vector({3}));
+  const Var v = tape.Watch(Vector({1}));
+  const Var y = Mul(a, a);
+  SEPTET_ASSERT_OK_AND_ASSIGN(std::vector<Var> grads,
+                              tape.GradVars({y}, {v}, {a}, false));
+  EXPECT_EQ(grads[0].tape(), nullptr);
+  EXPECT_EQ(grads[0].tensor().item<double>(), 6);
+}
+
+TEST(TapeTest, GradientsAreRowMajorAndTheirOwn) {
+  Tape tape;
+  const Var w = tape.Watch(RandomTensor({2, 3}, DType::kF64, 1));
+  const Var u = tape.Watch(RandomTensor({2, 3}, DType::kF64, 2));
+  SEPTET_ASSERT_OK_AND_ASSIGN(
+      std::vector<Tensor> grads,
+      tape.Grad(Add(Sum(Square(Add(w, u))), Sum(w)), {w, u, w}));
+  for (const Tensor& grad : grads) {
+    EXPECT_TRUE(grad.IsContiguous());
+    EXPECT_TRUE(grad.IsUnique());
+  }
+  SEPTET_ASSERT_OK_AND_ASSIGN(grads, tape.Grad(Sum(w), {w}));
+  EXPECT_TRUE(grads[0].IsContiguous());
+}
+
+TEST(TapeTest, AVarOfATapeThatIsGoneIsKnownAsStale) {
+  auto first = std::make_unique<Tape>();
+  const Var stale = first->Watch(Vector({1}));
+  first->~Tape();
+  new (first.get()) Tape;  // a new tape at the same address
+  EXPECT_THAT(Add(stale, stale), StatusIs(absl::StatusCode::kFailedPrecondition,
+                                          HasSubstr("last Reset()")));
+}
+
+TEST(TapeTest, JvpDoesNotRunWhatTheOutputsDoNotNeed) {
+  static const Op& op = RegisterOp([] {
+    OpDef def;
+    def.name = "test_without_derivative";
+    def.infer = [](const InferArgs& args) {
+      args.outputs[0] = {args.input(0).shape(), args.input(0).dtype()};
+      return absl::OkStatus();
+    };
+    def.view = [](const Tensor& x, const Attrs&) -> absl::StatusOr<Tensor> {
+      return x;
+    };
+    return def;
+  }());
+  Tape tape;
+  const Var x = tape.Watch(Vector({2}));
+  const Var y = Square(x);
+  const Var other = Apply(op, {&x});
+  SEPTET_ASSERT_OK_AND_ASSIGN(std::vector<Tensor> got,
+                              tape.Jvp({y}, {x}, {Vector({1})}));
+  EXPECT_EQ(got[0].item<double>(), 4);
+  EXPECT_THAT(tape.Jvp({other}, {x}, {Vector({1})}),
+              StatusIs(absl::StatusCode::kUnimplemented,
+                       HasSubstr("no forward derivative")));
+  EXPECT_THAT(tape.Grad(Sum(other), {x}),
+              StatusIs(absl::StatusCode::kUnimplemented,
+                       HasSubstr("has no derivative")));
+}
+
+TEST(TapeTest, MoreInputsThanAMaskHasBitsAreAnError) {
+  const Var x = Vector({1});
+  const std::vector<const Var*> inputs(65, &x);
+  EXPECT_THAT(Apply(CubeOp(), inputs),
+              StatusIs(absl::StatusCode::kInvalidArgument,
+                       HasSubstr("65 inputs, at most 64")));
+}
+
+TEST(TapeTest, MissingValuesAreErrors) {
+  Tape tape;
+  const Var x = tape.Watch(Vector({1}));
+  EXPECT_THAT(tape.GradVars({Var()}, {Vector({1})}, {x}, false),
+              StatusIs(absl::StatusCode::kInvalidArgument,
+                       HasSubstr("output 0 has no value")));
+  EXPECT_THAT(tape.Jvp({x}, {x}, {Tensor()}),
+              StatusIs(absl::StatusCode::kInvalidArgument,
+                       HasSubstr("tangent is not given")));
 }
 
 TEST(TapeTest, ErrorsNameWhatIsWrong) {
@@ -334,6 +470,12 @@ TEST(GradientCheckerTest, SeesWrongDerivatives) {
       StatusIs(absl::StatusCode::kFailedPrecondition,
                HasSubstr("by element 0 of input 0 is 2, central "
                          "difference 4")));
+  EXPECT_THAT(
+      CheckGradients(
+          [](absl::Span<const Var> in) { return Cast(in[0], DType::kF32); },
+          {Vector({2})}),
+      StatusIs(absl::StatusCode::kInvalidArgument,
+               HasSubstr("the output is f32 [1], expected f64")));
   EXPECT_THAT(CheckGradients([](absl::Span<const Var> in) { return in[0]; },
                              {Tensor::Zeros({1}, DType::kF32).value()}),
               StatusIs(absl::StatusCode::kInvalidArgument,

@@ -76,7 +76,7 @@ class Var {
   Tensor tensor_;
   Tape* tape_ = nullptr;
   int32_t value_ = -1;       // number of the value on the tape
-  uint32_t generation_ = 0;  // of the tape, which Reset() increments
+  uint64_t generation_ = 0;  // of the tape when it was made
   absl::Status status_;
 };
 

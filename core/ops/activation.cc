@@ -68,9 +68,20 @@ absl::Status InferForward(const InferArgs& args) {
   return absl::OkStatus();
 }
 
-// Without cancellation on either side.
-Var SigmoidFormula(const Var& x, const Var& zero) {
-  return Div(Exp(Minimum(x, zero)), AddScalar(Exp(Neg(Abs(x))), 1.0));
+// exp(-|x|) with the smooth continuation of each side as its derivative at 0:
+// where x > 0 it is exp(-x), elsewhere exp(x). What is not chosen is kept
+// finite.
+Var ExpOfMinusMagnitude(const Var& x, const Var& positive) {
+  return Exp(Where(positive, Neg(x), x));
+}
+
+// 1 / (1 + exp(-x)) = exp(x) / (1 + exp(x)), by the side that does not
+// overflow; both are smooth, so any branch has the right derivatives, also at
+// 0.
+Var SigmoidFormula(const Var& x, const Var& positive) {
+  const Var e = ExpOfMinusMagnitude(x, positive);
+  const Var sum = AddScalar(e, 1.0);
+  return Where(positive, Reciprocal(sum), Div(e, sum));
 }
 
 Var Formula(ActivationKind kind, const Var& x) {
@@ -78,7 +89,8 @@ Var Formula(ActivationKind kind, const Var& x) {
   const Var positive = Greater(x, zero);
   switch (kind) {
     case ActivationKind::kRelu:
-      return Where(positive, x, zero);
+      // So that NaN stays NaN.
+      return Where(LessEqual(x, zero), zero, x);
     case ActivationKind::kLeakyRelu:
       return Where(positive, x, Scale(x, 0.01));
     case ActivationKind::kGelu:
@@ -89,7 +101,7 @@ Var Formula(ActivationKind kind, const Var& x) {
                  AddScalar(Tanh(Scale(cubic, kSqrt2OverPi)), 1.0));
     }
     case ActivationKind::kSwish:
-      return Mul(x, SigmoidFormula(x, zero));
+      return Mul(x, SigmoidFormula(x, positive));
     case ActivationKind::kSelu:
       return Where(
           positive, Scale(x, kSeluScale),
@@ -97,9 +109,10 @@ Var Formula(ActivationKind kind, const Var& x) {
     case ActivationKind::kElu:
       return Where(positive, x, Expm1(Where(positive, zero, x)));
     case ActivationKind::kSoftplus:
-      return Add(Maximum(x, zero), Log1p(Exp(Neg(Abs(x)))));
+      return Add(Where(positive, x, zero),
+                 Log1p(ExpOfMinusMagnitude(x, positive)));
     case ActivationKind::kSigmoid:
-      return SigmoidFormula(x, zero);
+      return SigmoidFormula(x, positive);
     case ActivationKind::kTanh:
       return Tanh(x);
     case ActivationKind::kGaussian:

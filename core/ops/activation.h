@@ -17,8 +17,9 @@
 namespace septet {
 
 // phi(x), elementwise. x: f32 or f64 of any shape; the result has its shape and
-// dtype. Error: InvalidArgument for another dtype. Differentiable any number of
-// times (higher derivatives through elementary ops).
+// dtype. Error: InvalidArgument for another Differentiable any number of
+// times; higher derivatives go through elementary ops, and are NaN at
+// infinities where those are.
 Var Activation(ActivationKind kind, const Var& x);
 
 inline Var Relu(const Var& x) { return Activation(ActivationKind::kRelu, x); }

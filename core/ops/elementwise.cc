@@ -4,6 +4,7 @@
 #include <algorithm>
 #include <cmath>
 #include <cstdint>
+#include <limits>
 
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
@@ -257,9 +258,11 @@ Var ConstantLike(double value, const Var& x) {
   return Tensor::Scalar(value, x.dtype());
 }
 
-// 1 where a > b, 0 where a < b, 1/2 where they are equal.
+// 1 where a > b, 0 where a < b, 1/2 where they are equal (infinite too) or one
+// is NaN.
 Var LargerShare(const Var& a, const Var& b) {
-  return Affine(Sign(Sub(a, b)), 0.5, 0.5);
+  return Where(Greater(a, b), ConstantLike(1.0, a),
+               Where(Less(a, b), ConstantLike(0.0, a), ConstantLike(0.5, a)));
 }
 
 void MaximumVjp(VjpArgs& args, double sign) {
@@ -316,12 +319,16 @@ absl::Status AffineCpu(const KernelArgs& args) {
 
 absl::Status InferAffine(const InferArgs& args) {
   const auto& attrs = args.attrs.Get<AffineAttrs>();
-  if (!std::isfinite(attrs.scale) || !std::isfinite(attrs.shift)) {
-    return absl::InvalidArgumentError(
-        absl::StrCat("scale is ", attrs.scale, " and shift ", attrs.shift,
-                     ", expected finite numbers"));
+  SEPTET_RETURN_IF_ERROR(InferUnary(args));
+  const double largest = args.input(0).dtype() == DType::kF32
+                             ? std::numeric_limits<float>::max()
+                             : std::numeric_limits<double>::max();
+  if (!(std::abs(attrs.scale) <= largest && std::abs(attrs.shift) <= largest)) {
+    return absl::InvalidArgumentError(absl::StrCat(
+        "scale is ", attrs.scale, " and shift ", attrs.shift,
+        ", expected finite numbers of ", DTypeName(args.input(0).dtype())));
   }
-  return InferUnary(args);
+  return absl::OkStatus();
 }
 
 const Op& AffineOp() {

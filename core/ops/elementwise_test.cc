@@ -4,6 +4,7 @@
 #include <cmath>
 #include <cstdint>
 #include <functional>
+#include <limits>
 #include <string>
 #include <vector>
 
@@ -125,6 +126,19 @@ TEST(ElementwiseTest, EqualOperandsShareTheGradientOfMaximum) {
             (std::vector<double>{0.5, 0.5}));
 }
 
+TEST(ElementwiseTest, EqualInfinitiesShareTheGradientToo) {
+  const double inf = std::numeric_limits<double>::infinity();
+  Tape tape;
+  const Var a = tape.Watch(Tensor::FromValues<double>({1}, {-inf}).value());
+  const Var b = tape.Watch(Tensor::FromValues<double>({1}, {-inf}).value());
+  const Tensor one = Tensor::Full({1}, 1.0, DType::kF64).value();
+  SEPTET_ASSERT_OK_AND_ASSIGN(
+      std::vector<Var> grads,
+      tape.GradVars({Minimum(a, b)}, {one}, {a, b}, false));
+  EXPECT_EQ(grads[0].tensor().item<double>(), 0.5);
+  EXPECT_EQ(grads[1].tensor().item<double>(), 0.5);
+}
+
 struct Unary {
   std::string name;
   Var (*op)(const Var&);
@@ -188,6 +202,9 @@ TEST(ElementwiseTest, AffineAndSign) {
       [](absl::Span<const Var> in) { return Affine(in[0], -1.5, 0.25); }, {x}));
   EXPECT_THAT(Affine(x, NAN, 0.0), StatusIs(absl::StatusCode::kInvalidArgument,
                                             HasSubstr("affine: scale is nan")));
+  EXPECT_THAT(Scale(x.To(DType::kF32).value(), 1e300),
+              StatusIs(absl::StatusCode::kInvalidArgument,
+                       HasSubstr("expected finite numbers of f32")));
 }
 
 TEST(ElementwiseTest, ComparisonsAndWhere) {

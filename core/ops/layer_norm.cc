@@ -3,6 +3,7 @@
 
 #include <algorithm>
 #include <cstdint>
+#include <limits>
 
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
@@ -48,9 +49,9 @@ absl::Status InferForward(const InferArgs& args) {
         RequireExtent(names[i], parameter, 0, n, "the last axis of x"));
   }
   const double eps = args.attrs.Get<LayerNormAttrs>().eps;
-  if (!(eps >= 0)) {
+  if (!(eps >= 0 && eps <= std::numeric_limits<float>::max())) {
     return absl::InvalidArgumentError(
-        absl::StrCat("eps is ", eps, ", expected a number >= 0"));
+        absl::StrCat("eps is ", eps, ", expected a finite number >= 0"));
   }
   const Shape rows = x.shape().WithDim(x.rank() - 1, 1);
   args.outputs[0] = {x.shape(), x.dtype()};

@@ -98,6 +98,20 @@ TEST(ActivationTest, FormulaAndKernelAgreeOnTheDerivativeAtZero) {
   }
 }
 
+TEST(ActivationTest, SmoothFunctionsHaveTheirSecondDerivativeAtZero) {
+  const Tensor zero = Tensor::Zeros({2}, DType::kF64).value();
+  for (const ActivationKind kind :
+       {ActivationKind::kGelu, ActivationKind::kGeluTanh,
+        ActivationKind::kSwish, ActivationKind::kSoftplus,
+        ActivationKind::kSigmoid, ActivationKind::kTanh,
+        ActivationKind::kGaussian, ActivationKind::kSin}) {
+    SCOPED_TRACE(std::string(ActivationName(kind)));
+    SEPTET_EXPECT_OK(CheckGradients(
+        [&](absl::Span<const Var> in) { return Activation(kind, in[0]); },
+        {zero}, {1e-5, 1e-6}));
+  }
+}
+
 TEST(ActivationTest, NamesParseAndOthersNameTheNearest) {
   SEPTET_ASSERT_OK_AND_ASSIGN(ActivationKind kind, ParseActivation("swish"));
   EXPECT_EQ(kind, ActivationKind::kSwish);
@@ -138,6 +152,12 @@ TEST(SoftmaxTest, RowsSumToOneAndShiftsChangeNothing) {
                 .tensor()
                 .ToVector<double>(),
             (std::vector<double>{0.5, 0.5}));
+}
+
+TEST(SoftmaxTest, EmptyRowsHaveEmptyDerivatives) {
+  SEPTET_EXPECT_OK(
+      CheckGradients([](absl::Span<const Var> in) { return Softmax(in[0]); },
+                     {Tensor::Zeros({3, 0}, DType::kF64).value()}));
 }
 
 TEST(SoftmaxTest, Errors) {
@@ -276,6 +296,20 @@ TEST(MatMulTest, LeadingAxesAndEmptyExtents) {
             std::vector<double>(6, 0.0));
   EXPECT_EQ(MatMul(RandomTensor({0, 4}, DType::kF64, 1), b).shape(),
             Shape({0, 5}));
+}
+
+TEST(MatMulTest, ShapesThatOverflowAreErrors) {
+  const Tensor tall = Tensor::Zeros({int64_t{1} << 40, 0}, DType::kF32).value();
+  const Tensor wide = Tensor::Zeros({0, int64_t{1} << 40}, DType::kF32).value();
+  EXPECT_THAT(MatMul(tall, wide),
+              StatusIs(absl::StatusCode::kInvalidArgument,
+                       HasSubstr("more elements than fit")));
+  EXPECT_THAT(Linear(tall, wide, Var()),
+              StatusIs(absl::StatusCode::kInvalidArgument,
+                       HasSubstr("more elements than fit")));
+  const Tensor empty =
+      Tensor::Zeros({0, int64_t{1} << 60, 1}, DType::kF32).value();
+  EXPECT_FALSE(MatMul(empty, Tensor::Zeros({1, 8}, DType::kF32).value()).ok());
 }
 
 TEST(MatMulTest, Errors) {

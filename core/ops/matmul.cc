@@ -83,9 +83,10 @@ absl::Status InferMatMul(const InferArgs& args) {
         ", b is ", b.DebugString(), options.transpose_b ? " transposed" : "",
         ": ", k, " columns against ", kb, " rows"));
   }
-  args.outputs[0] = {Shape({a.dim(options.transpose_a ? 1 : 0),
-                            b.dim(options.transpose_b ? 0 : 1)}),
-                     a.dtype()};
+  SEPTET_ASSIGN_OR_RETURN(args.outputs[0].shape,
+                          Shape::Create({a.dim(options.transpose_a ? 1 : 0),
+                                         b.dim(options.transpose_b ? 0 : 1)}));
+  args.outputs[0].dtype = a.dtype();
   return absl::OkStatus();
 }
 
@@ -150,13 +151,16 @@ Var Rows(const Var& x) {
   // With n == 0 the number of rows is the product of the other axes.
   int64_t product = 1;
   for (int i = 0; i + 1 < x.rank(); ++i) product *= x.dim(i);
-  return Reshape(x, Shape({n == 0 ? product : rows, n}));
+  return Reshape(x, {n == 0 ? product : rows, n});
 }
 
 // The result's shape: that of x with another last axis.
 Var Unrows(const Var& y, const Var& x) {
   if (!y.ok() || x.rank() == 2) return y;
-  return Reshape(y, x.shape().WithDim(x.rank() - 1, y.dim(1)));
+  int64_t dims[kMaxRank];
+  std::copy(x.shape().dims().begin(), x.shape().dims().end(), dims);
+  dims[x.rank() - 1] = y.dim(1);
+  return Reshape(y, absl::MakeConstSpan(dims, x.rank()));
 }
 
 absl::Status InferLinear(const InferArgs& args) {
@@ -176,7 +180,9 @@ absl::Status InferLinear(const InferArgs& args) {
     SEPTET_RETURN_IF_ERROR(RequireRank("b", b, 1, 1));
     SEPTET_RETURN_IF_ERROR(RequireExtent("b", b, 0, out, "the outputs of w"));
   }
-  args.outputs[0] = {Shape({x.dim(0), out}), x.dtype()};
+  SEPTET_ASSIGN_OR_RETURN(args.outputs[0].shape,
+                          Shape::Create({x.dim(0), out}));
+  args.outputs[0].dtype = x.dtype();
   return absl::OkStatus();
 }
 

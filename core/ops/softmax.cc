@@ -98,6 +98,10 @@ const Op& SoftmaxOp() {
     def.saved_outputs = 1;
     def.composite = [](CompositeArgs& args) {
       const Var& x = args.inputs[0];
+      if (x.tensor().num_elements() == 0) {
+        args.outputs[0] = Scale(x, 1.0);
+        return;
+      }
       // The result does not depend on the shift.
       const Var shifted = Sub(x, Max(x.Detach(), {-1}, {/*keep_dims=*/true}));
       const Var exponentials = Exp(shifted);

@@ -84,7 +84,7 @@ Tensor Tensor::WithLayout(StorageRef storage, int64_t byte_offset,
   tensor.storage_ = std::move(storage);
   tensor.byte_offset_ = byte_offset;
   tensor.dtype_ = dtype;
-  tensor.defined_ = true;
+  tensor.defined_.set = true;
   tensor.shape_ = shape;
   tensor.SetRowMajorStrides();
   return tensor;
@@ -153,6 +153,11 @@ absl::StatusOr<Tensor> Tensor::FromExternal(const void* data,
                                             const Shape& shape, DType dtype,
                                             bool read_only,
                                             std::function<void()> release) {
+  if (data == nullptr && shape.num_elements() > 0) {
+    return absl::InvalidArgumentError(
+        absl::StrCat("external memory for ", DTypeName(dtype), " ",
+                     shape.ToString(), " is null"));
+  }
   if (reinterpret_cast<uintptr_t>(data) % DTypeSize(dtype) != 0) {
     return absl::InvalidArgumentError(absl::StrCat(
         "external memory for ", DTypeName(dtype), " ", shape.ToString(),

@@ -127,7 +127,7 @@ class Tensor {
                                              bool read_only,
                                              std::function<void()> release);
 
-  bool defined() const { return defined_; }
+  bool defined() const { return defined_.set; }
   DType dtype() const { return dtype_; }
   Device device() const { return storage_.get() ? storage_->device : Device(); }
   const Shape& shape() const {
@@ -236,6 +236,18 @@ class Tensor {
   std::string DebugString() const;
 
  private:
+  // False once the tensor has been moved from.
+  struct Flag {
+    Flag() = default;
+    Flag(const Flag&) = default;
+    Flag(Flag&& other) noexcept : set(std::exchange(other.set, false)) {}
+    Flag& operator=(Flag other) noexcept {
+      set = other.set;
+      return *this;
+    }
+    bool set = false;
+  };
+
   static Tensor WithLayout(tensor_internal::StorageRef storage,
                            int64_t byte_offset, const Shape& shape,
                            DType dtype);
@@ -244,7 +256,7 @@ class Tensor {
   tensor_internal::StorageRef storage_;
   int64_t byte_offset_ = 0;
   DType dtype_ = DType::kF32;
-  bool defined_ = false;
+  Flag defined_;
   Shape shape_;
   // Entries from rank() on are never read.
   int64_t strides_[kMaxRank];
