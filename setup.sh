@@ -160,7 +160,7 @@ if [[ $'\n'$versions != *$'\n'"bazel-bootstrap "* ]]; then
 fi
 
 key=$(printf '%s\n' "$versions" | sha256sum | cut -c 1-16)
-cache=${XDG_CACHE_HOME:-$HOME/.cache}/septet
+cache=${XDG_CACHE_HOME:-${HOME:-/tmp}/.cache}/septet
 line="build --disk_cache=$cache/disk-$key"
 first=
 if [ -e user.bazelrc ]; then IFS= read -r first <user.bazelrc || true; fi
