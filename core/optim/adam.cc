@@ -108,6 +108,11 @@ absl::Status Adam::Step(absl::Span<const Tensor> params,
     const Shape& shape = m_[i].shape();
     SEPTET_RETURN_IF_ERROR(
         ValidateLike({"adam: parameter", i}, params[i], dtype, shape));
+    if (params[i].IsReadOnly()) {
+      return absl::FailedPreconditionError(
+          absl::StrCat("adam: parameter ", i, " (", params[i].DebugString(),
+                       ") is read-only; Clone() it"));
+    }
     SEPTET_RETURN_IF_ERROR(
         ValidateLike({"adam: gradient", i}, grads[i], dtype, shape));
   }

@@ -64,7 +64,7 @@ class Adam {
   // `lr` is finite and >= 0; without it, that of the options.
   // Errors: InvalidArgument naming the index, the expected and the actual if a
   // number, dtype, shape or layout is not as it was at Create, and nothing is
-  // changed then. Aborts if a parameter's memory is read-only.
+  // changed then; FailedPrecondition likewise if a parameter is read-only.
   absl::Status Step(absl::Span<const Tensor> params,
                     absl::Span<const Tensor> grads, double lr);
   absl::Status Step(absl::Span<const Tensor> params,

@@ -300,6 +300,13 @@ TEST(AdamTest, RefusesTensorsItCannotUpdate) {
               StatusIs(kInvalid, HasSubstr("gradient 1 (f32 [3, 2]) is not")));
   EXPECT_THAT(adam.Step({f32, f32}, {f32, f32}, std::nan("")),
               StatusIs(kInvalid, HasSubstr("lr is nan")));
+
+  const float mapped[6] = {};
+  const Tensor read_only = *Tensor::FromExternal(mapped, {2, 3}, DType::kF32,
+                                                 /*read_only=*/true, nullptr);
+  EXPECT_THAT(adam.Step({f32, read_only}, {f32, f32}),
+              StatusIs(absl::StatusCode::kFailedPrecondition,
+                       HasSubstr("parameter 1 (f32 [2, 3]) is read-only")));
   EXPECT_EQ(adam.step(), 0);
 }
 

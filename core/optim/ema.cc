@@ -39,6 +39,11 @@ absl::Status UpdateEma(absl::Span<const Tensor> online,
     const Tensor& y = target[i];
     SEPTET_RETURN_IF_ERROR(
         optim_internal::ValidateTensor({"ema: target", i}, y));
+    if (y.IsReadOnly()) {
+      return absl::FailedPreconditionError(
+          absl::StrCat("ema: target ", i, " (", y.DebugString(),
+                       ") is read-only; Clone() it"));
+    }
     SEPTET_RETURN_IF_ERROR(optim_internal::ValidateLike(
         {"ema: online", i}, online[i], y.dtype(), y.shape()));
     total += y.num_elements();

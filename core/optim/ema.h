@@ -33,7 +33,8 @@ struct EmaOptions {
 // in dtype (f32 or f64) and shape, and contiguous; they may share memory if
 // they are the same tensor.
 // Errors: InvalidArgument naming the index, the expected and the actual;
-// nothing is changed then. Aborts if a target's memory is read-only.
+// nothing is changed then; FailedPrecondition likewise if a target is
+// read-only.
 absl::Status UpdateEma(absl::Span<const Tensor> online,
                        const EmaOptions& options,
                        absl::Span<const Tensor> target);

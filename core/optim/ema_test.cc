@@ -131,6 +131,13 @@ TEST(EmaTest, RefusesWhatItCannotUpdate) {
                                            "contiguous")));
   EXPECT_THAT(UpdateEma({x}, {}, {Tensor()}),
               StatusIs(kInvalid, HasSubstr("target 0 has no elements")));
+
+  const float mapped[6] = {};
+  const Tensor read_only = *Tensor::FromExternal(mapped, {2, 3}, DType::kF32,
+                                                 /*read_only=*/true, nullptr);
+  EXPECT_THAT(UpdateEma({x}, {}, {read_only}),
+              StatusIs(absl::StatusCode::kFailedPrecondition,
+                       HasSubstr("target 0 (f32 [2, 3]) is read-only")));
 }
 
 }  // namespace

@@ -342,6 +342,10 @@ absl::Status Tensor::CopyFrom(const Tensor& source) const {
         absl::StrCat("copy: source is ", source.shape_.ToString(),
                      ", destination is ", shape_.ToString()));
   }
+  if (IsReadOnly()) {
+    return absl::FailedPreconditionError(
+        absl::StrCat("copy: destination ", DebugString(), " is read-only"));
+  }
   if (num_elements() == 0) return absl::OkStatus();
   if (dtype_ == source.dtype_ && IsContiguous() && source.IsContiguous()) {
     std::memcpy(raw_mutable_data(), source.raw_data(),

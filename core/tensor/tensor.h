@@ -153,6 +153,11 @@ class Tensor {
   // False for what Meta() returned.
   bool has_storage() const { return storage_.get() != nullptr; }
 
+  // True for memory that must not be written, such as a mapped file's.
+  bool IsReadOnly() const {
+    return storage_.get() != nullptr && storage_->read_only;
+  }
+
   // True if no other handle shares the elements.
   bool IsUnique() const {
     return storage_.get() != nullptr &&
@@ -219,7 +224,8 @@ class Tensor {
   // same already.
   absl::StatusOr<Tensor> To(DType dtype) const;
   // Overwrites the elements with those of `source`, converted.
-  // InvalidArgument if the shapes differ. The two must not overlap.
+  // InvalidArgument if the shapes differ, FailedPrecondition if this tensor is
+  // read-only. The two must not overlap.
   absl::Status CopyFrom(const Tensor& source) const;
 
   // All elements in row-major order, converted to T.
