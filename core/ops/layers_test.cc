@@ -48,8 +48,8 @@ void ExpectKernelMatchesComposite(const std::string& name, const Function& fn,
     EXPECT_THAT(trace.lines(), Contains(::testing::AnyOf(
                                    HasSubstr(name + " cpu/f64 highway"),
                                    HasSubstr(name + " cpu/f32 highway"),
-                                   HasSubstr(name + " cpu/f64 openblas"),
-                                   HasSubstr(name + " cpu/f32 onednn"))));
+                                   HasSubstr(name + " cpu/f64 core/blas"),
+                                   HasSubstr(name + " cpu/f32 core/blas"))));
   }
   Var formula;
   {

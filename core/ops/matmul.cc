@@ -134,9 +134,9 @@ const Op& MatMulOp() {
                                                          : Add(a, b);
     };
     const Op& registered = RegisterOp(def);
-    RegisterKernel(def.name, DeviceType::kCpu, DType::kF32, "onednn",
+    RegisterKernel(def.name, DeviceType::kCpu, DType::kF32, "core/blas",
                    &MatMulCpu<float>);
-    RegisterKernel(def.name, DeviceType::kCpu, DType::kF64, "openblas",
+    RegisterKernel(def.name, DeviceType::kCpu, DType::kF64, "core/blas",
                    &MatMulCpu<double>);
     return registered;
   }();
@@ -244,9 +244,9 @@ const Op& LinearOp() {
       args.output_tangents[0] = result;
     };
     const Op& registered = RegisterOp(def);
-    RegisterKernel(def.name, DeviceType::kCpu, DType::kF32, "onednn",
+    RegisterKernel(def.name, DeviceType::kCpu, DType::kF32, "core/blas",
                    &LinearCpu<float>);
-    RegisterKernel(def.name, DeviceType::kCpu, DType::kF64, "openblas",
+    RegisterKernel(def.name, DeviceType::kCpu, DType::kF64, "core/blas",
                    &LinearCpu<double>);
     return registered;
   }();

@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 // Products with a matrix, and the fully connected layer.
 //
-// f32 on oneDNN, f64 on OpenBLAS (core/blas/gemm.h); cost 2 m n k operations
+// The product is Gemm's, whose table chooses the library by type and shape
+// (core/blas/gemm.h; dispatch logs say "core/blas"); cost 2 m n k operations
 // forward and twice that backward. Differentiable any number of times.
 #ifndef SEPTET_CORE_OPS_MATMUL_H_
 #define SEPTET_CORE_OPS_MATMUL_H_
