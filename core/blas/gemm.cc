@@ -159,6 +159,53 @@ absl::Status Run(const GemmShape& s, const T* a, int64_t lda, const T* b,
   return absl::OkStatus();
 }
 
+template <typename T>
+absl::Status RunBatched(const GemmShape& s, const GemmBatch& batch, const T* a,
+                        int64_t lda, const T* b, int64_t ldb, T* c, int64_t ldc,
+                        const GemmScale& scale) {
+  if (absl::Status status = Validate(s, lda, ldb, ldc); !status.ok()) {
+    return status;
+  }
+  if (batch.count < 0 || batch.stride_a < 0 || batch.stride_b < 0 ||
+      batch.stride_c < 0) {
+    return absl::InvalidArgumentError(absl::StrCat(
+        "gemm: batch count is ", batch.count, ", stride_a ", batch.stride_a,
+        ", stride_b ", batch.stride_b, ", stride_c ", batch.stride_c,
+        ", expected none negative"));
+  }
+  const int64_t extent = s.m == 0 || s.n == 0 ? 0 : (s.m - 1) * ldc + s.n;
+  if (batch.count > 1 && batch.stride_c < extent) {
+    return absl::InvalidArgumentError(
+        absl::StrCat("gemm: stride_c is ", batch.stride_c,
+                     ", expected at least ", extent, ", the extent of C"));
+  }
+  if (extent == 0) return absl::OkStatus();
+  const double work = 2.0 * static_cast<double>(s.m) *
+                      static_cast<double>(s.n) * static_cast<double>(s.k + 1);
+  std::atomic<bool> failed{false};
+  const auto some = [&](int64_t begin, int64_t end) {
+    for (int64_t i = begin; i < end; ++i) {
+      if (!Run(s, a + i * batch.stride_a, lda, b + i * batch.stride_b, ldb,
+               c + i * batch.stride_c, ldc, scale)
+               .ok()) {
+        failed = true;
+      }
+    }
+  };
+  if (work > 1e8) {
+    // Large enough to be cut by itself.
+    some(0, batch.count);
+  } else {
+    const int64_t grain = 1 + static_cast<int64_t>(2e6 / work);
+    ParallelFor(batch.count, grain, some);
+  }
+  if (failed) {
+    return absl::InternalError(absl::StrCat("gemm: oneDNN failed on m ", s.m,
+                                            ", n ", s.n, ", k ", s.k));
+  }
+  return absl::OkStatus();
+}
+
 }  // namespace
 
 absl::Status Gemm(const GemmShape& shape, const float* a, int64_t lda,
@@ -171,6 +218,20 @@ absl::Status Gemm(const GemmShape& shape, const double* a, int64_t lda,
                   const double* b, int64_t ldb, double* c, int64_t ldc,
                   const GemmScale& scale) {
   return Run(shape, a, lda, b, ldb, c, ldc, scale);
+}
+
+absl::Status GemmBatched(const GemmShape& shape, const GemmBatch& batch,
+                         const float* a, int64_t lda, const float* b,
+                         int64_t ldb, float* c, int64_t ldc,
+                         const GemmScale& scale) {
+  return RunBatched(shape, batch, a, lda, b, ldb, c, ldc, scale);
+}
+
+absl::Status GemmBatched(const GemmShape& shape, const GemmBatch& batch,
+                         const double* a, int64_t lda, const double* b,
+                         int64_t ldb, double* c, int64_t ldc,
+                         const GemmScale& scale) {
+  return RunBatched(shape, batch, a, lda, b, ldb, c, ldc, scale);
 }
 
 template <typename T>

@@ -50,7 +50,34 @@ absl::Status Gemm(const GemmShape& shape, const double* a, int64_t lda,
                   const double* b, int64_t ldb, double* c, int64_t ldc,
                   const GemmScale& scale = {});
 
-// The same in plain loops; sums run in order of the index, in T.
+// Matrices of one shape at equal distances, in elements. 0 for a or b repeats
+// one matrix; those of C must not overlap.
+struct GemmBatch {
+  int64_t count = 1;
+  int64_t stride_a = 0;
+  int64_t stride_b = 0;
+  int64_t stride_c = 0;
+};
+
+// Gemm of each of batch.count matrices, in parallel over them and over their
+// rows. The bits of a matrix do not depend on how many there are.
+//
+//   // scores [8, 64, 64] = q [8, 64, 32] times k [8, 64, 32] transposed
+//   GemmBatched({64, 64, 32, false, true}, {8, 64 * 32, 64 * 32, 64 * 64},
+//               q, 32, k, 32, scores, 64);
+//
+// InvalidArgument as for Gemm, for a negative count or stride, and for a
+// stride_c below the extent of a matrix.
+absl::Status GemmBatched(const GemmShape& shape, const GemmBatch& batch,
+                         const float* a, int64_t lda, const float* b,
+                         int64_t ldb, float* c, int64_t ldc,
+                         const GemmScale& scale = {});
+absl::Status GemmBatched(const GemmShape& shape, const GemmBatch& batch,
+                         const double* a, int64_t lda, const double* b,
+                         int64_t ldb, double* c, int64_t ldc,
+                         const GemmScale& scale = {});
+
+// The same as Gemm in plain loops; sums run in order of the index, in T.
 template <typename T>
 absl::Status GemmReference(const GemmShape& shape, const T* a, int64_t lda,
                            const T* b, int64_t ldb, T* c, int64_t ldc,

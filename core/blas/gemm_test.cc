@@ -111,6 +111,81 @@ TYPED_TEST(GemmTest, BitsDoNotDependOnThreads) {
   EXPECT_EQ(serial, parallel);
 }
 
+// Batches against Gemm of each matrix, for the same bits; what lies between the
+// matrices of C is not touched.
+TYPED_TEST(GemmTest, BatchedIsGemmOfEach) {
+  struct Case {
+    GemmShape shape;
+    int64_t count;
+    bool repeat_a;
+    bool repeat_b;
+  };
+  const Case cases[] = {
+      {{5, 7, 3}, 4, false, false},
+      {{5, 7, 3, true, true}, 4, false, false},
+      {{17, 16, 33}, 3, true, false},
+      {{64, 64, 64, false, true}, 9, false, true},
+      {{1, 31, 8, true, false}, 5, true, true},
+      {{6, 1, 9}, 1, false, false},
+      {{3, 4, 0}, 2, false, false},
+      {{0, 4, 5}, 3, false, false},
+      {{3, 4, 5}, 0, false, false},
+  };
+  for (const Case& test : cases) {
+    const GemmShape& s = test.shape;
+    SCOPED_TRACE(::testing::Message()
+                 << test.count << " of " << s.m << "x" << s.n << "x" << s.k);
+    const int64_t lda = (s.transpose_a ? s.m : s.k) + 1;
+    const int64_t ldb = (s.transpose_b ? s.k : s.n) + 2;
+    const int64_t ldc = s.n + 3;
+    GemmBatch batch;
+    batch.count = test.count;
+    batch.stride_a = test.repeat_a ? 0 : (s.transpose_a ? s.k : s.m) * lda + 5;
+    batch.stride_b = test.repeat_b ? 0 : (s.transpose_b ? s.n : s.k) * ldb;
+    batch.stride_c = s.m * ldc + 1;
+    const auto a = Numbers<TypeParam>(
+        test.count * batch.stride_a + (s.m + s.k + 1) * lda, 1);
+    const auto b = Numbers<TypeParam>(
+        test.count * batch.stride_b + (s.n + s.k + 1) * ldb, 2);
+    for (const GemmScale scale : {GemmScale{}, GemmScale{0.5, -2.0}}) {
+      auto got = Numbers<TypeParam>(test.count * batch.stride_c, 3);
+      auto want = got;
+      SEPTET_ASSERT_OK(GemmBatched(s, batch, a.data(), lda, b.data(), ldb,
+                                   got.data(), ldc, scale));
+      for (int64_t i = 0; i < test.count; ++i) {
+        SEPTET_ASSERT_OK(Gemm(s, a.data() + i * batch.stride_a, lda,
+                              b.data() + i * batch.stride_b, ldb,
+                              want.data() + i * batch.stride_c, ldc, scale));
+      }
+      EXPECT_EQ(got, want);
+      for (const int threads : {2, 3}) {
+        auto parallel = Numbers<TypeParam>(test.count * batch.stride_c, 3);
+        ThreadPool pool(threads);
+        ScopedThreadPool scope(&pool);
+        SEPTET_ASSERT_OK(GemmBatched(s, batch, a.data(), lda, b.data(), ldb,
+                                     parallel.data(), ldc, scale));
+        EXPECT_EQ(parallel, want);
+      }
+    }
+  }
+}
+
+TYPED_TEST(GemmTest, BatchedRefusesBadBatches) {
+  TypeParam x[16] = {};
+  EXPECT_THAT(GemmBatched({2, 2, 2}, {-1, 4, 4, 4}, x, 2, x, 2, x, 2),
+              StatusIs(absl::StatusCode::kInvalidArgument,
+                       HasSubstr("batch count is -1")));
+  EXPECT_THAT(
+      GemmBatched({2, 2, 2}, {2, 4, -4, 4}, x, 2, x, 2, x, 2),
+      StatusIs(absl::StatusCode::kInvalidArgument, HasSubstr("stride_b -4")));
+  EXPECT_THAT(GemmBatched({2, 2, 2}, {2, 4, 4, 3}, x, 2, x, 2, x, 2),
+              StatusIs(absl::StatusCode::kInvalidArgument,
+                       HasSubstr("stride_c is 3, expected at least 4")));
+  EXPECT_THAT(GemmBatched({2, 2, 3}, {2, 4, 4, 4}, x, 2, x, 2, x, 2),
+              StatusIs(absl::StatusCode::kInvalidArgument,
+                       HasSubstr("lda is 2, expected at least 3")));
+}
+
 TYPED_TEST(GemmTest, RefusesBadSizes) {
   TypeParam x[4] = {};
   EXPECT_THAT(
