@@ -6,10 +6,11 @@
 #include <algorithm>
 #include <cstddef>
 #include <cstdint>
-#include <vector>
 
 #undef HWY_TARGET_INCLUDE
 #define HWY_TARGET_INCLUDE "core/blas/peak.cc"
+#include "hwy/aligned_allocator.h"
+#include "hwy/cache_control.h"
 #include "hwy/foreach_target.h"
 #include "hwy/highway.h"
 
@@ -84,6 +85,31 @@ float SumOf(size_t n, const float* x) {
       hn::SumOfLanes(d, hn::Add(hn::Add(v0, v1), hn::Add(v2, v3))));
 }
 
+void Copy(size_t n, const float* x, float* y) {
+  const hn::ScalableTag<float> d;
+  const size_t step = hn::Lanes(d);
+  size_t i = 0;
+  for (; i + 2 * step <= n; i += 2 * step) {
+    const auto v0 = hn::LoadU(d, x + i);
+    const auto v1 = hn::LoadU(d, x + i + step);
+    hn::StoreU(v0, d, y + i);
+    hn::StoreU(v1, d, y + i + step);
+  }
+  for (; i < n; ++i) y[i] = x[i];
+}
+
+void StreamingCopy(size_t n, const float* x, float* y) {
+  const hn::ScalableTag<float> d;
+  const size_t step = hn::Lanes(d);
+  size_t i = 0;
+  for (; i + 2 * step <= n; i += 2 * step) {
+    hn::Stream(hn::Load(d, x + i), d, y + i);
+    hn::Stream(hn::Load(d, x + i + step), d, y + i + step);
+  }
+  for (; i < n; ++i) y[i] = x[i];
+  hwy::FlushStream();
+}
+
 }  // namespace
 // NOLINTNEXTLINE(google-readability-namespace-comments)
 }  // namespace HWY_NAMESPACE
@@ -96,6 +122,8 @@ namespace septet {
 HWY_EXPORT(MultiplyAddsF32);
 HWY_EXPORT(MultiplyAddsF64);
 HWY_EXPORT(SumOf);
+HWY_EXPORT(Copy);
+HWY_EXPORT(StreamingCopy);
 
 double ThreadCpuSeconds() {
   timespec now;
@@ -127,31 +155,75 @@ double BestRate(const Run& run) {
 }  // namespace
 
 template <>
-double PeakFlops<float>() {
+double MultiplyAddLoop<float>(int64_t rounds) {
   // Values that stay of order 1 for any number of rounds.
   float data[3] = {0.5f, 0.25f, 0.125f};
-  return BestRate(
-      [&] { return HWY_DYNAMIC_DISPATCH(MultiplyAddsF32)(20000, data); });
+  return HWY_DYNAMIC_DISPATCH(MultiplyAddsF32)(rounds, data);
+}
+template <>
+double MultiplyAddLoop<double>(int64_t rounds) {
+  double data[3] = {0.5, 0.25, 0.125};
+  return HWY_DYNAMIC_DISPATCH(MultiplyAddsF64)(rounds, data);
+}
+
+float ReadLoop(int64_t n, const float* x) {
+  return HWY_DYNAMIC_DISPATCH(SumOf)(static_cast<size_t>(n), x);
+}
+void CopyLoop(int64_t n, const float* x, float* y) {
+  HWY_DYNAMIC_DISPATCH(Copy)(static_cast<size_t>(n), x, y);
+}
+void StreamingCopyLoop(int64_t n, const float* x, float* y) {
+  HWY_DYNAMIC_DISPATCH(StreamingCopy)(static_cast<size_t>(n), x, y);
+}
+
+template <>
+double PeakFlops<float>() {
+  return BestRate([] { return MultiplyAddLoop<float>(20000); });
 }
 template <>
 double PeakFlops<double>() {
-  double data[3] = {0.5, 0.25, 0.125};
-  return BestRate(
-      [&] { return HWY_DYNAMIC_DISPATCH(MultiplyAddsF64)(20000, data); });
+  return BestRate([] { return MultiplyAddLoop<double>(20000); });
 }
 
+namespace {
+
+// Small buffers are run through many times between two looks at the clock.
+int64_t Passes(int64_t bytes) { return 1 + (int64_t{4} << 20) / (bytes + 1); }
+
+hwy::AlignedFreeUniquePtr<float[]> Ones(int64_t n) {
+  auto x = hwy::AllocateAligned<float>(static_cast<size_t>(n));
+  std::fill_n(x.get(), n, 1.0f);
+  return x;
+}
+
+}  // namespace
+
 double PeakReadBandwidth(int64_t bytes) {
-  std::vector<float> x(static_cast<size_t>(bytes) / sizeof(float), 1.0f);
+  const int64_t n = std::max<int64_t>(1, bytes / 4);
+  const auto x = Ones(n);
   volatile float sink = 0;
-  // Small buffers many times between two looks at the clock.
-  const int64_t passes = 1 + (int64_t{4} << 20) / (bytes + 1);
+  const int64_t passes = Passes(bytes);
   return BestRate([&] {
-    for (int64_t pass = 0; pass < passes; ++pass) {
-      sink = HWY_DYNAMIC_DISPATCH(SumOf)(x.size(), x.data());
-    }
-    return static_cast<double>(passes) *
-           static_cast<double>(x.size() * sizeof(float));
+    for (int64_t pass = 0; pass < passes; ++pass) sink = ReadLoop(n, x.get());
+    return static_cast<double>(passes) * 4 * static_cast<double>(n);
   });
+}
+
+double PeakCopyBandwidth(int64_t bytes) {
+  const int64_t n = std::max<int64_t>(1, bytes / 8);
+  const auto x = Ones(n), y = Ones(n);
+  const int64_t passes = Passes(bytes);
+  double best = 0;
+  for (const auto loop : {&CopyLoop, &StreamingCopyLoop}) {
+    best = std::max(best, BestRate([&] {
+                      for (int64_t pass = 0; pass < passes; ++pass) {
+                        loop(n, x.get(), y.get());
+                      }
+                      return static_cast<double>(passes) * 8 *
+                             static_cast<double>(n);
+                    }));
+  }
+  return best;
 }
 
 }  // namespace septet

@@ -1,13 +1,16 @@
 // SPDX-License-Identifier: Apache-2.0
 // What one core of this machine can do at most, measured: fused multiply-adds
-// in registers, and reading memory. The limits that benchmarks name.
+// in registers, and reading and copying memory. The limits that benchmarks
+// name.
 //
 //   const double peak = PeakFlops<float>();            // FLOP/s
 //   const double bandwidth = PeakReadBandwidth(64 << 20);   // bytes/s
+//   const double copy = PeakCopyBandwidth(64 << 20);   // bytes/s, both ways
 //
-// Both run for about 10 ms in the calling thread and count its CPU time, so
+// All run for about 10 ms in the calling thread and count its CPU time, so
 // that other load on the machine disturbs them little. Frequencies change:
-// measure before and after what is compared.
+// measure before and after what is compared; core/bench does, with the loops
+// at the end of this header.
 #ifndef SEPTET_CORE_BLAS_PEAK_H_
 #define SEPTET_CORE_BLAS_PEAK_H_
 
@@ -26,6 +29,25 @@ double PeakFlops();
 // Bytes per second read by sums over a buffer of that many bytes (which is
 // allocated and filled), best of several passes.
 double PeakReadBandwidth(int64_t bytes);
+
+// Bytes per second read and written, both counted, by copying one half of a
+// working set of that many bytes to the other: the better of ordinary and
+// streaming stores, best of several passes.
+double PeakCopyBandwidth(int64_t bytes);
+
+// The loops themselves, for harnesses that have a clock of their own.
+//
+// 12 independent chains of `rounds` multiply-adds on whole vectors; returns the
+// operations done. T: float, double.
+template <typename T>
+double MultiplyAddLoop(int64_t rounds);
+// The sum of n floats, in some order.
+float ReadLoop(int64_t n, const float* x);
+// y = x. Streaming stores go around the caches and are complete on return; x
+// and y need an alignment of kLoopAlignment bytes then.
+constexpr int64_t kLoopAlignment = 64;
+void CopyLoop(int64_t n, const float* x, float* y);
+void StreamingCopyLoop(int64_t n, const float* x, float* y);
 
 }  // namespace septet
 

@@ -1,6 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "septet/core/blas/peak.h"
 
+#include <cmath>
+#include <cstdint>
+#include <vector>
+
 #include "gtest/gtest.h"
 
 namespace septet {
@@ -17,6 +21,30 @@ TEST(PeakTest, RatesArePlausible) {
   const double bandwidth = PeakReadBandwidth(1 << 16);
   EXPECT_GT(bandwidth, 1e8);
   EXPECT_LT(bandwidth, 1e13);
+  const double copy = PeakCopyBandwidth(1 << 16);
+  EXPECT_GT(copy, 1e8);
+  EXPECT_LT(copy, 1e13);
+}
+
+TEST(PeakTest, LoopsDoWhatTheyCount) {
+  // Lanes of a power of two, 12 chains, two operations.
+  const double flops = MultiplyAddLoop<float>(10);
+  EXPECT_EQ(std::fmod(flops, 240), 0);
+  EXPECT_GE(flops, 240);
+  EXPECT_EQ(MultiplyAddLoop<float>(20), 2 * flops);
+  EXPECT_LE(MultiplyAddLoop<double>(10), flops);
+  for (const int64_t n : {1, 31, 32, 33, 64, 1000}) {
+    alignas(kLoopAlignment) float x[1024], y[1024] = {}, z[1024] = {};
+    for (int i = 0; i < 1024; ++i) x[i] = static_cast<float>(i);
+    CopyLoop(n, x, y);
+    StreamingCopyLoop(n, x, z);
+    for (int i = 0; i < 1024; ++i) {
+      EXPECT_EQ(y[i], i < n ? x[i] : 0.0f);
+      EXPECT_EQ(z[i], i < n ? x[i] : 0.0f);
+    }
+  }
+  const std::vector<float> ones(1024, 1.0f);
+  EXPECT_EQ(ReadLoop(1024, ones.data()), 1024);
 }
 
 TEST(PeakTest, ThreadTimeGrowsWithWork) {
