@@ -14,45 +14,12 @@
 #include <cstddef>
 
 #include "hwy/highway.h"
+#include "septet/core/blas/partial_vector-inl.h"
 
 HWY_BEFORE_NAMESPACE();
 namespace septet {
 namespace HWY_NAMESPACE {
 namespace hn = hwy::HWY_NAMESPACE;
-
-// Masked-out lanes of 4 and 8 bytes are not accessed: AVX2 by vmaskmov (its
-// HWY_MEM_OPS_MIGHT_FAULT is about narrower lanes), AVX-512 by its masks.
-#undef SEPTET_SIMD_MASKED_MEMORY
-#if !HWY_MEM_OPS_MIGHT_FAULT || HWY_TARGET == HWY_AVX2
-#define SEPTET_SIMD_MASKED_MEMORY 1
-#else
-#define SEPTET_SIMD_MASKED_MEMORY 0
-#endif
-
-// p[0, count) in the first lanes, zero in the others. count <= Lanes(d).
-template <class D, typename T = hn::TFromD<D>>
-HWY_INLINE hn::Vec<D> LoadPartial(D d, const T* HWY_RESTRICT p, size_t count) {
-#if SEPTET_SIMD_MASKED_MEMORY
-  return hn::MaskedLoad(hn::FirstN(d, count), d, p);
-#else
-  HWY_ALIGN T lanes[hn::MaxLanes(d)] = {};
-  for (size_t i = 0; i < count; ++i) lanes[i] = p[i];
-  return hn::Load(d, lanes);
-#endif
-}
-
-// The first `count` lanes of v to p[0, count). count <= Lanes(d).
-template <class D, typename T = hn::TFromD<D>>
-HWY_INLINE void StorePartial(D d, hn::Vec<D> v, T* HWY_RESTRICT p,
-                             size_t count) {
-#if SEPTET_SIMD_MASKED_MEMORY
-  hn::BlendedStore(v, hn::FirstN(d, count), d, p);
-#else
-  HWY_ALIGN T lanes[hn::MaxLanes(d)];
-  hn::Store(v, d, lanes);
-  for (size_t i = 0; i < count; ++i) p[i] = lanes[i];
-#endif
-}
 
 // x limited to [low, high]; NaN stays NaN (hn::Clamp leaves that open).
 template <class D>
