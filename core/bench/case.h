@@ -33,9 +33,11 @@
 #include <vector>
 
 #include "absl/status/statusor.h"
-#include "septet/core/ops/elementwise_kernels.h"
-
 namespace septet {
+
+// Elementary functions, as in core/ops/elementwise_kernels.h, on which this
+// header does not depend: the lowest packages have cases too.
+enum class BenchFunction { kExp, kExpm1, kLog, kLog1p, kSin, kTanh, kErf };
 
 // The shortest time that the machine could take for one call: the sum of the
 // parts that are not 0, each at the rate that a loop of nothing else reaches,
@@ -48,9 +50,9 @@ struct BenchLimit {
   double copied_bytes = 0;
   // Bytes read, at the rate of summing that many.
   double read_bytes = 0;
-  // Calls of elementary functions, at the rate of our own vector function
-  // (UnaryKernel) in the first-level cache.
-  using Calls = std::vector<std::pair<UnaryKind, double>>;
+  // Calls of elementary functions, at the rate of our own vector function in
+  // the first-level cache.
+  using Calls = std::vector<std::pair<BenchFunction, double>>;
   Calls f32_calls;
   Calls f64_calls;
 
@@ -64,7 +66,7 @@ struct BenchLimit {
   static BenchLimit ReadBytes(double bytes) { return Of(0, 0, 0, bytes); }
   // Adds calls; returns this.
   template <typename T>
-  BenchLimit& Call(UnaryKind function, double count) {
+  BenchLimit& Call(BenchFunction function, double count) {
     (std::is_same_v<T, float> ? f32_calls : f64_calls)
         .emplace_back(function, count);
     return *this;

@@ -7,7 +7,6 @@
 
 #include "gmock/gmock.h"
 #include "gtest/gtest.h"
-#include "septet/core/ops/elementwise_kernels.h"
 
 namespace septet {
 namespace {
@@ -58,7 +57,7 @@ TEST(BenchCaseDeathTest, RefusesCasesThatCannotBeJudged) {
   c.at_most_ns = 1;
   EXPECT_DEATH(RegisterBenchCase(c), "at_most_ns without elements");
   c = Named("a/1");
-  c.limit.Call<float>(UnaryKind::kExp, 0);
+  c.limit.Call<float>(BenchFunction::kExp, 0);
   EXPECT_DEATH(RegisterBenchCase(c), "a/1: 0");
 }
 
@@ -66,11 +65,14 @@ TEST(BenchLimitTest, GoesByTheType) {
   EXPECT_EQ(BenchLimit::Flops<float>(3).f32_flops, 3);
   EXPECT_EQ(BenchLimit::Flops<double>(3).f64_flops, 3);
   BenchLimit limit = BenchLimit::ReadBytes(4);
-  limit.Call<float>(UnaryKind::kExp, 5).Call<double>(UnaryKind::kTanh, 6);
+  limit.Call<float>(BenchFunction::kExp, 5)
+      .Call<double>(BenchFunction::kTanh, 6);
   EXPECT_EQ(limit.read_bytes, 4);
   EXPECT_EQ(limit.copied_bytes, 0);
-  EXPECT_THAT(limit.f32_calls, ElementsAre(std::pair(UnaryKind::kExp, 5.0)));
-  EXPECT_THAT(limit.f64_calls, ElementsAre(std::pair(UnaryKind::kTanh, 6.0)));
+  EXPECT_THAT(limit.f32_calls,
+              ElementsAre(std::pair(BenchFunction::kExp, 5.0)));
+  EXPECT_THAT(limit.f64_calls,
+              ElementsAre(std::pair(BenchFunction::kTanh, 6.0)));
 }
 
 }  // namespace
