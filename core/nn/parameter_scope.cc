@@ -1,0 +1,71 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "septet/core/nn/parameter_scope.h"
+
+#include <cstdint>
+#include <string>
+#include <utility>
+
+#include "absl/status/statusor.h"
+#include "absl/strings/str_cat.h"
+#include "absl/strings/string_view.h"
+#include "septet/core/base/status_macros.h"
+#include "septet/core/nn/initializer.h"
+#include "septet/core/nn/parameters.h"
+#include "septet/core/random/stream.h"
+#include "septet/core/tensor/shape.h"
+#include "septet/core/tensor/tensor.h"
+
+namespace septet {
+
+ParameterScope ParameterScope::Sub(absl::string_view name) const {
+  ParameterScope sub = *this;
+  absl::StrAppend(&sub.prefix_, name, ".");
+  return sub;
+}
+
+ParameterScope ParameterScope::Sub(int64_t index) const {
+  return Sub(absl::StrCat(index));
+}
+
+std::string ParameterScope::FullName(absl::string_view name) const {
+  if (name.empty() && !prefix_.empty()) {
+    return prefix_.substr(0, prefix_.size() - 1);
+  }
+  return absl::StrCat(prefix_, name);
+}
+
+absl::StatusOr<uint32_t> ParameterScope::DropoutStream(
+    absl::string_view name) const {
+  SEPTET_ASSIGN_OR_RETURN(
+      const RandomStream stream,
+      RandomStream::Create(0, absl::StrCat("dropout/", FullName(name))));
+  return stream.key()[1];
+}
+
+absl::StatusOr<ParameterId> ParameterScope::Add(
+    absl::string_view name, const Shape& shape, const Initializer& init,
+    const Fans& fans, const ParameterTraits& traits) const {
+  const std::string full_name = FullName(name);
+  SEPTET_ASSIGN_OR_RETURN(
+      const RandomStream stream,
+      RandomStream::Create(options_.seed,
+                           absl::StrCat(options_.stream_prefix, full_name)));
+  SEPTET_ASSIGN_OR_RETURN(Tensor value, Tensor::Empty(shape, options_.dtype));
+  SEPTET_RETURN_IF_ERROR(init.Fill(stream, fans, value));
+  return store_->Add(full_name, std::move(value), traits);
+}
+
+absl::StatusOr<ParameterId> ParameterScope::Parameter(absl::string_view name,
+                                                      const Shape& shape,
+                                                      const Initializer& init,
+                                                      const Fans& fans,
+                                                      bool decay) const {
+  return Add(name, shape, init, fans, {/*trained=*/true, decay});
+}
+
+absl::StatusOr<ParameterId> ParameterScope::Buffer(
+    absl::string_view name, const Shape& shape, const Initializer& init) const {
+  return Add(name, shape, init, {}, {/*trained=*/false, /*decay=*/false});
+}
+
+}  // namespace septet
