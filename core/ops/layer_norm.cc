@@ -14,14 +14,18 @@
 #include "septet/core/base/thread_pool.h"
 #include "septet/core/ops/elementwise.h"
 #include "septet/core/ops/layer_norm_kernels.h"
+#include "septet/core/ops/norm_op_impl.h"
 #include "septet/core/ops/op_util.h"
 #include "septet/core/ops/reduce.h"
+#include "septet/core/ops/store_mode.h"
 #include "septet/core/tensor/dtype.h"
 #include "septet/core/tensor/shape.h"
 #include "septet/core/tensor/tensor.h"
 
 namespace septet {
 namespace {
+
+using ops_internal::OptionalData;
 
 struct LayerNormAttrs {
   double eps;
@@ -61,26 +65,22 @@ absl::Status InferForward(const InferArgs& args) {
 }
 
 template <typename T>
-const T* Optional(const Tensor& tensor) {
-  return tensor.defined() ? tensor.data<T>() : nullptr;
-}
-
-template <typename T>
 absl::Status ForwardCpu(const KernelArgs& args) {
   const Tensor& x = args.input(0);
   const int64_t n = Length(x);
   const T* px = x.data<T>();
-  const T* scale = Optional<T>(args.input(1));
-  const T* bias = Optional<T>(args.input(2));
+  const T* scale = OptionalData<T>(args.input(1));
+  const T* bias = OptionalData<T>(args.input(2));
   const T eps = static_cast<T>(args.attrs.Get<LayerNormAttrs>().eps);
   T* y = args.outputs[0].mutable_data<T>();
   T* mean = args.outputs[1].mutable_data<T>();
   T* rstd = args.outputs[2].mutable_data<T>();
+  const StoreMode mode = StoreModeFor(x.num_elements() * sizeof(T));
   ParallelFor(x.num_elements() / n, std::max<int64_t>(1, kElementwiseGrain / n),
               [&](int64_t begin, int64_t end) {
                 LayerNormForward(end - begin, n, px + begin * n, scale, bias,
-                                 eps, y + begin * n, mean + begin,
-                                 rstd + begin);
+                                 eps, y + begin * n, mean + begin, rstd + begin,
+                                 mode);
               });
   return absl::OkStatus();
 }
@@ -109,24 +109,32 @@ absl::Status BackwardCpu(const KernelArgs& args) {
   const auto& wanted = args.attrs.Get<BackwardAttrs>();
   const Tensor& x = args.input(0);
   const int64_t n = Length(x);
-  const int64_t rows = x.num_elements() / n;
-  // The kernel adds to the gradients of the parameters.
-  T* parameters[2] = {nullptr, nullptr};
+  const T* px = x.data<T>();
+  const T* scale = OptionalData<T>(args.input(1));
+  const T* mean = args.input(2).data<T>();
+  const T* rstd = args.input(3).data<T>();
+  const T* dy = args.input(4).data<T>();
+  T* dx = wanted.dx ? args.outputs[0].mutable_data<T>() : nullptr;
+  const StoreMode mode = StoreModeFor(x.num_elements() * sizeof(T));
+  // dscale, then dbias.
+  const int64_t width = wanted.dscale || wanted.dbias ? 2 * n : 0;
+  SEPTET_ASSIGN_OR_RETURN(Tensor sums,
+                          Tensor::Empty(Shape({width}), x.dtype()));
+  SEPTET_RETURN_IF_ERROR(ops_internal::BackwardInBlocks(
+      x.num_elements() / n, n, width,
+      [n](int64_t rows) { return LayerNormBackwardWorkspace(rows, n); },
+      sums.mutable_data<T>(),
+      [&](int64_t begin, int64_t end, T* gradients, T* workspace) {
+        LayerNormBackward(
+            end - begin, n, px + begin * n, scale, mean + begin, rstd + begin,
+            dy + begin * n, dx == nullptr ? nullptr : dx + begin * n, gradients,
+            width == 0 ? nullptr : gradients + n, workspace, mode);
+      }));
   for (int i = 0; i < 2; ++i) {
     if (!(i == 0 ? wanted.dscale : wanted.dbias)) continue;
-    parameters[i] = args.outputs[i + 1].mutable_data<T>();
-    std::fill_n(parameters[i], n, T(0));
+    std::copy_n(sums.data<T>() + i * n, n,
+                args.outputs[i + 1].mutable_data<T>());
   }
-  const bool any = parameters[0] != nullptr || parameters[1] != nullptr;
-  SEPTET_ASSIGN_OR_RETURN(
-      Tensor workspace,
-      Tensor::Empty(Shape({any ? LayerNormBackwardWorkspace(rows, n) : 0}),
-                    x.dtype(), x.device()));
-  LayerNormBackward(
-      rows, n, x.data<T>(), Optional<T>(args.input(1)), args.input(2).data<T>(),
-      args.input(3).data<T>(), args.input(4).data<T>(),
-      wanted.dx ? args.outputs[0].mutable_data<T>() : nullptr, parameters[0],
-      parameters[1], any ? workspace.mutable_data<T>() : nullptr);
   return absl::OkStatus();
 }
 

@@ -22,16 +22,21 @@
 
 #include <cstdint>
 
+#include "septet/core/ops/store_mode.h"
+
 namespace septet {
 
 // scale [n] may be null (1), bias [n] may be null (0). eps >= 0. mean [rows]
-// and rstd [rows] are written, for the backward function. y is overwritten.
+// and rstd [rows] are written, for the backward function. y is overwritten, in
+// the mode that fits the size of which it may be a part (store_mode.h).
 void LayerNormForward(int64_t rows, int64_t n, const float* x,
                       const float* scale, const float* bias, float eps,
-                      float* y, float* mean, float* rstd);
+                      float* y, float* mean, float* rstd,
+                      StoreMode mode = StoreMode::kCached);
 void LayerNormForward(int64_t rows, int64_t n, const double* x,
                       const double* scale, const double* bias, double eps,
-                      double* y, double* mean, double* rstd);
+                      double* y, double* mean, double* rstd,
+                      StoreMode mode = StoreMode::kCached);
 
 // Elements of workspace that LayerNormBackward needs for dscale and dbias.
 int64_t LayerNormBackwardWorkspace(int64_t rows, int64_t n);
@@ -40,15 +45,16 @@ int64_t LayerNormBackwardWorkspace(int64_t rows, int64_t n);
 // dscale += sum over the rows of dy u, dbias += sum over the rows of dy. Each
 // may be null where it is not wanted; scale as in the forward function. The
 // rows are added in the tree of a reduction over an outer axis, and the result
-// once to dscale and dbias. workspace may be null if both are.
+// once to dscale and dbias. workspace may be null if both are. mode: of dx.
 void LayerNormBackward(int64_t rows, int64_t n, const float* x,
                        const float* scale, const float* mean, const float* rstd,
                        const float* dy, float* dx, float* dscale, float* dbias,
-                       float* workspace);
+                       float* workspace, StoreMode mode = StoreMode::kCached);
 void LayerNormBackward(int64_t rows, int64_t n, const double* x,
                        const double* scale, const double* mean,
                        const double* rstd, const double* dy, double* dx,
-                       double* dscale, double* dbias, double* workspace);
+                       double* dscale, double* dbias, double* workspace,
+                       StoreMode mode = StoreMode::kCached);
 
 }  // namespace septet
 

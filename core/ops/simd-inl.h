@@ -12,9 +12,12 @@
 #endif
 
 #include <cstddef>
+#include <cstdint>
 
+#include "hwy/cache_control.h"
 #include "hwy/highway.h"
 #include "septet/core/blas/partial_vector-inl.h"
+#include "septet/core/ops/store_mode.h"
 
 HWY_BEFORE_NAMESPACE();
 namespace septet {
@@ -34,6 +37,40 @@ HWY_INLINE hn::Vec<D> ClampKeepNaN(D d, hn::Vec<D> x, hn::TFromD<D> low,
   return hn::IfThenElse(hn::Lt(x, vlow), vlow,
                         hn::IfThenElse(hn::Gt(x, vhigh), vhigh, x));
 #endif
+}
+
+// y[i, i + count) = op(i, count) for the whole of [0, n), where op gives a
+// vector of which the first `count` lanes are wanted. y may be what op reads.
+// kStreaming writes whole cache lines past the caches, and what is left of a
+// line at either end as usual; call EndStores() before anyone else reads y.
+template <class D, typename T, class Op>
+HWY_INLINE void StoreLoop(D d, size_t n, T* y, StoreMode mode, const Op& op) {
+  const size_t lanes = hn::Lanes(d);
+  const auto store = [&](size_t i, size_t end) HWY_ATTR {
+    for (; i + lanes <= end; i += lanes) hn::StoreU(op(i, lanes), d, y + i);
+    if (i < end) StorePartial(d, op(i, end - i), y + i, end - i);
+  };
+  size_t i = 0;
+  if (mode == StoreMode::kStreaming) {
+    // A line, or a vector where that is longer (both are powers of two).
+    const size_t unit = HWY_MAX(lanes, 64 / sizeof(T));
+    const size_t past = reinterpret_cast<uintptr_t>(y) / sizeof(T) % unit;
+    if (past != 0) {
+      i = HWY_MIN(n, unit - past);
+      store(0, i);
+    }
+    for (; i + unit <= n; i += unit) {
+      for (size_t j = i; j < i + unit; j += lanes) {
+        hn::Stream(op(j, lanes), d, y + j);
+      }
+    }
+  }
+  store(i, n);
+}
+
+// Streaming stores are ordered after others only from here on.
+HWY_INLINE void EndStores(StoreMode mode) {
+  if (mode == StoreMode::kStreaming) hwy::FlushStream();
 }
 
 // y[i] = op(x[i]), op a function of one vector. y may be x.
