@@ -248,6 +248,14 @@ class OpRunner {
                    : Annotate(op, view.status());
       }
       outputs[0] = *std::move(view);
+    } else if (def.views != nullptr) {
+      absl::InlinedVector<Tensor, 4> views(outputs.size());
+      absl::Status status =
+          def.views(*tensors[0], attrs, absl::MakeSpan(views));
+      if (!status.ok()) return Annotate(op, status);
+      for (size_t i = 0; i < views.size(); ++i) {
+        outputs[i] = std::move(views[i]);
+      }
     } else if (Kernel kernel =
                    op.FindKernel(chooser.device().type, chooser.dtype());
                kernel != nullptr &&

@@ -154,6 +154,9 @@ struct OpDef {
   // For ops whose output shares the first input's storage: replaces kernels.
   absl::StatusOr<Tensor> (*view)(const Tensor& input,
                                  const Attrs& attrs) = nullptr;
+  // The same for several outputs, all of which it sets.
+  absl::Status (*views)(const Tensor& input, const Attrs& attrs,
+                        absl::Span<Tensor> outputs) = nullptr;
 
   void (*composite)(CompositeArgs& args) = nullptr;
   void (*vjp)(VjpArgs& args) = nullptr;
