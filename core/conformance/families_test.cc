@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // The golden cases of core's own families, variants of them that must fail, and
 // cases of other shapes and options whose answers are computed here naively.
+#include <algorithm>
 #include <cmath>
 #include <cstddef>
 #include <cstdint>
@@ -59,7 +60,8 @@ INSTANTIATE_TEST_SUITE_P(Core, GoldenTest,
                          ::testing::Values("redshift/activations",
                                            "offline_rl/adam",
                                            "offline_rl/target_ema",
-                                           "offline_rl/mlp"));
+                                           "offline_rl/mlp", "nat/batchnorm",
+                                           "gahb/bfbn", "gahb/bfbn_const"));
 
 TEST_P(GoldenTest, PassesInBothDtypes) {
   for (const DType dtype : kDTypes) {
@@ -76,9 +78,13 @@ TEST_P(GoldenTest, EveryExpectedTensorIsReallyCompared) {
     Parts parts = ReadParts(GetParam());
     // Ten times what is allowed at the first element.
     const Tensor& t = parts.tensors[tensor.name];
+    double largest = 10;
+    for (const double v : t.ToVector<double>()) {
+      largest = std::max(largest, std::abs(v));
+    }
     t.mutable_data<double>()[0] +=
         1e-11 + 1e-8 * std::abs(t.data<double>()[0]) +
-        1e-8 * (tensor.name.find("cosine") == 0 ? 1e-3 : 10);
+        1e-8 * (tensor.name.find("cosine") == 0 ? 1e-3 : largest);
     const CaseResult result = parts.Run();
     EXPECT_THAT(result.failures,
                 Contains(HasSubstr(absl::StrCat("1 of ", good.tensors.size(),
@@ -129,7 +135,9 @@ TEST(FamiliesTest, OptionsThatAreMissingOrBadAreNamed) {
       {"redshift/activations", {"order"}},
       {"offline_rl/adam", {"lr", "b1", "b2", "eps", "cosine"}},
       {"offline_rl/target_ema", {"tau"}},
-      {"offline_rl/mlp", {"hidden", "layer_norm"}}};
+      {"offline_rl/mlp", {"hidden", "layer_norm"}},
+      {"nat/batchnorm", {"cases"}},
+      {"gahb/bfbn", {"eps", "momentum"}}};
   for (const auto& [name, keys] : needed) {
     for (const std::string& key : keys) {
       Parts parts = ReadParts(name);
@@ -262,6 +270,173 @@ TEST(FamiliesTest, TargetEmaWithOtherNumbers) {
                   {{"method", "offline_rl"},
                    {"case", "target_ema"},
                    {"tau", absl::StrCat(tau)}}});
+  }
+}
+
+// Channels of [N, C, P] elements x, and of the gradient g of sum(y g).
+struct Channel {
+  std::vector<double> x, g;
+  double mean = 0, variance = 0;
+};
+std::vector<Channel> SplitChannels(const std::vector<double>& x,
+                                   const std::vector<double>& g, int64_t n,
+                                   int64_t c, int64_t p) {
+  std::vector<Channel> channels(c);
+  for (int64_t j = 0; j < c; ++j) {
+    Channel& channel = channels[j];
+    for (int64_t i = 0; i < n * p; ++i) {
+      const int64_t at = (i / p * c + j) * p + i % p;
+      channel.x.push_back(x[at]);
+      channel.g.push_back(g[at]);
+      channel.mean += x[at] / (n * p);
+    }
+    for (const double v : channel.x) {
+      channel.variance += (v - channel.mean) * (v - channel.mean) / (n * p);
+    }
+  }
+  return channels;
+}
+// Back to [N, C, P], from a function of channel and element.
+template <typename Fn>
+std::vector<double> JoinChannels(int64_t n, int64_t c, int64_t p,
+                                 const Fn& fn) {
+  std::vector<double> values(n * c * p);
+  for (int64_t j = 0; j < c; ++j) {
+    for (int64_t i = 0; i < n * p; ++i) {
+      values[(i / p * c + j) * p + i % p] = fn(j, i);
+    }
+  }
+  return values;
+}
+template <typename Fn>
+Tensor OfChannels(const Shape& shape, int64_t c, const Fn& fn) {
+  std::vector<double> values(c);
+  for (int64_t j = 0; j < c; ++j) values[j] = fn(j);
+  return Filled(shape, values);
+}
+
+TEST(FamiliesTest, BatchNormOfOtherShapes) {
+  const double eps = 0.02, momentum = 0.4;
+  const std::vector<Shape> shapes = {{7, 1}, {3, 2, 4}, {2, 5, 1, 3}};
+  Parts parts = {{}, {{"method", "nat"}, {"case", "batchnorm"}}};
+  std::vector<std::string> entries;
+  for (size_t k = 0; k < shapes.size(); ++k) {
+    const Shape& shape = shapes[k];
+    const int64_t n = shape[0], c = shape[1];
+    const int64_t p = shape.num_elements() / (n * c), m = n * p;
+    entries.push_back(absl::StrCat("{\"k\": ", k, ", \"eps\": ", eps,
+                                   ", \"momentum\": ", momentum, "}"));
+    const auto x = Numbers(n * c * p, 1), g = Numbers(n * c * p, 2);
+    const auto gamma = Numbers(c, 3), beta = Numbers(c, 4),
+               rmean = Numbers(c, 5);
+    const std::vector<double> rvar(c, 0.75);
+    const std::vector<Channel> channels = SplitChannels(x, g, n, c, p);
+    const auto rstd = [&](int64_t j) {
+      return 1 / std::sqrt(channels[j].variance + eps);
+    };
+    const auto u = [&](int64_t j, int64_t i) {
+      return (channels[j].x[i] - channels[j].mean) * rstd(j);
+    };
+    const auto sum = [&](int64_t j, bool times_u) {
+      double total = 0;
+      for (int64_t i = 0; i < m; ++i) {
+        total += channels[j].g[i] * (times_u ? u(j, i) : 1);
+      }
+      return total;
+    };
+    const auto set = [&](const std::string& name, Tensor value) {
+      parts.tensors[absl::StrCat(name, "_", k)] = std::move(value);
+    };
+    set("x", Filled(shape, x));
+    set("gout", Filled(shape, g));
+    set("gamma", Filled({c}, gamma));
+    set("beta", Filled({c}, beta));
+    set("rmean", Filled({c}, rmean));
+    set("rvar", Filled({c}, rvar));
+    set("y", Filled(shape, JoinChannels(n, c, p, [&](int64_t j, int64_t i) {
+                      return gamma[j] * u(j, i) + beta[j];
+                    })));
+    set("y_eval",
+        Filled(shape, JoinChannels(n, c, p, [&](int64_t j, int64_t i) {
+                 return gamma[j] * (channels[j].x[i] - rmean[j]) /
+                            std::sqrt(rvar[j] + eps) +
+                        beta[j];
+               })));
+    set("gx", Filled(shape, JoinChannels(n, c, p, [&](int64_t j, int64_t i) {
+                       return gamma[j] * rstd(j) *
+                              (channels[j].g[i] - sum(j, false) / m -
+                               u(j, i) * sum(j, true) / m);
+                     })));
+    set("ggamma", OfChannels({c}, c, [&](int64_t j) { return sum(j, true); }));
+    set("gbeta", OfChannels({c}, c, [&](int64_t j) { return sum(j, false); }));
+    set("rmean_after", OfChannels({c}, c, [&](int64_t j) {
+          return (1 - momentum) * rmean[j] + momentum * channels[j].mean;
+        }));
+    set("rvar_after", OfChannels({c}, c, [&](int64_t j) {
+          return (1 - momentum) * rvar[j] +
+                 momentum * channels[j].variance * m / (m - 1);
+        }));
+  }
+  parts.options["cases"] = absl::StrCat("[", absl::StrJoin(entries, ", "), "]");
+  ExpectPasses(parts);
+}
+
+TEST(FamiliesTest, BiasFreeBatchNormWithOtherNumbers) {
+  const double eps = 0.5, momentum = 0.25;
+  const int64_t n = 2, c = 3, h = 5, w = 2, m = n * h * w;
+  const Shape shape = {n, c, h, w}, parameter = {1, c, 1, 1};
+  const auto x = Numbers(n * c * h * w, 1), g = Numbers(n * c * h * w, 2);
+  const auto gamma = Numbers(c, 3);
+  const std::vector<double> running = {0.5, 1, 2};
+  const std::vector<Channel> channels = SplitChannels(x, g, n, c, h * w);
+  const auto sd = [&](int64_t j) {
+    return std::sqrt(channels[j].variance + eps);
+  };
+  const auto sum = [&](int64_t j) {
+    double total = 0;
+    for (int64_t i = 0; i < m; ++i)
+      total += channels[j].g[i] * channels[j].x[i];
+    return total;
+  };
+  const auto of_elements =
+      [&](const std::function<double(int64_t, int64_t)>& f) {
+        return Filled(shape, JoinChannels(n, c, h * w, f));
+      };
+  for (const std::string text : {"0.5", "0.5 inside the square root"}) {
+    ExpectPasses(
+        {{{"in.x", Filled(shape, x)},
+          {"in.w", Filled(shape, g)},
+          {"param.gammas", Filled(parameter, gamma)},
+          {"param.running_sd", Filled(parameter, running)},
+          {"eval.y", of_elements([&](int64_t j, int64_t i) {
+             return gamma[j] * channels[j].x[i] / running[j];
+           })},
+          {"eval.grad.x", of_elements([&](int64_t j, int64_t i) {
+             return gamma[j] * channels[j].g[i] / running[j];
+           })},
+          {"eval.grad.gammas",
+           OfChannels(parameter, c,
+                      [&](int64_t j) { return sum(j) / running[j]; })},
+          {"train.y", of_elements([&](int64_t j, int64_t i) {
+             return gamma[j] * channels[j].x[i] / sd(j);
+           })},
+          {"train.grad.x", of_elements([&](int64_t j, int64_t i) {
+             return gamma[j] * (channels[j].g[i] / sd(j) -
+                                sum(j) / (m * std::pow(sd(j), 3)) *
+                                    (channels[j].x[i] - channels[j].mean));
+           })},
+          {"train.grad.gammas",
+           OfChannels(parameter, c, [&](int64_t j) { return sum(j) / sd(j); })},
+          {"train.after.running_sd", OfChannels(parameter, c,
+                                                [&](int64_t j) {
+                                                  return (1 - momentum) *
+                                                             running[j] +
+                                                         momentum * sd(j);
+                                                })}},
+         {{"method", "gahb"},
+          {"case", "bfbn"},
+          {"eps", text},
+          {"momentum", "0.25"}}});
   }
 }
 
