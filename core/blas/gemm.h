@@ -5,19 +5,45 @@
 //   // y [32, 10] = x [32, 64] w [64, 10]
 //   SEPTET_RETURN_IF_ERROR(Gemm({32, 10, 64}, x, 64, w, 10, y, 10));
 //
-// One table chooses the implementation, by element type and shape:
-//   f32                  oneDNN
-//   f64                  OpenBLAS
-//   f32, f64, one row or OpenBLAS's matrix-vector product (a matrix-matrix
-//   one column           product is four times slower there)
+// One table chooses the implementation, by element type, shape and the width of
+// the machine's vectors; GemmBackendName says which.
+//
+//   name             what it does                        chosen for
+//   highway-rows     reads B once, as it lies, for up    one row; two to four
+//                    to four rows of A at a time         with a B of more than
+//                                                        256 KiB; up to 32 with
+//                                                        a transposed B and k
+//                                                        of 256 or more
+//   highway-columns  the same for the transpose of C     up to four columns
+//   (f32
+//                                                        with AVX-512: eight)
+//   highway-direct   micro_gemm-inl.h on B as it lies    B not transposed and,
+//                                                        with AVX-512, up to 96
+//                                                        rows or up to 384 KiB
+//   highway-packed   micro_gemm-inl.h on panels into     the rest
+//                    which B is copied
+//   onednn           dnnl_sgemm                          f32, vectors of 16
+//   bytes openblas         cblas_dgemm                         f64, vectors of
+//   16 bytes
+//
+// (Very short rows, of less than two vectors, are not read as rows. gemm.cc
+// has the exact lines.) Seen on Zen 4 with AVX-512, one thread, as a part of
+// the peak of multiply-adds: 512^3 f32 0.96 (oneDNN 0.96; B transposed 0.96
+// against 0.75), f64 0.90-0.95 (OpenBLAS 0.77); 64^3 f32 0.97 (0.79), f64 0.96
+// (0.93); 8 x 1024 x 1024 f32 0.89 (0.82). The figures of today are those of
+// `bazel run //tools:bench -- gemm`.
 // GemmReference is the definition in plain loops, for tests.
 //
-// Threads: rows of C are cut into blocks by the shape alone and run in the
-// current pool (core/base/thread_pool.h), the libraries with one thread each:
-// the bits of C do not depend on the number of threads. They may differ between
-// machines with other vector instructions.
+// A matrix that many products share, such as a layer's weight when it is only
+// read, is packed once: PackedMatrix.
 //
-// Cost: 2 m n k floating-point operations.
+// Threads: C is cut by its shape and computed in the current pool
+// (core/base/thread_pool.h), the libraries with one thread each: the bits of C
+// do not depend on the number of threads. They may differ between machines with
+// other vector instructions.
+//
+// Cost: 2 m n k floating-point operations. Memory: up to a copy of B, at most
+// about 8 MiB of it at a time, from the cache of core/tensor/allocator.h.
 #ifndef SEPTET_CORE_BLAS_GEMM_H_
 #define SEPTET_CORE_BLAS_GEMM_H_
 
@@ -42,7 +68,8 @@ struct GemmScale {
 
 // lda, ldb and ldc are the distances between rows as stored, in elements.
 // InvalidArgument for a negative size, or a distance below the row's length;
-// Internal if the library fails. C must not overlap A or B.
+// ResourceExhausted if there is no memory for the copy of B; Internal if a
+// library fails. C must not overlap A or B.
 absl::Status Gemm(const GemmShape& shape, const float* a, int64_t lda,
                   const float* b, int64_t ldb, float* c, int64_t ldc,
                   const GemmScale& scale = {});
@@ -83,7 +110,7 @@ absl::Status GemmReference(const GemmShape& shape, const T* a, int64_t lda,
                            const T* b, int64_t ldb, T* c, int64_t ldc,
                            const GemmScale& scale = {});
 
-// What Gemm would run: "onednn", "openblas" or "openblas-gemv".
+// What Gemm runs, and GemmBatched for each matrix: a name of the table.
 template <typename T>
 const char* GemmBackendName(const GemmShape& shape);
 

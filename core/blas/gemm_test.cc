@@ -4,7 +4,9 @@
 #include <algorithm>
 #include <cmath>
 #include <cstdint>
+#include <iterator>
 #include <limits>
+#include <optional>
 #include <string>
 #include <type_traits>
 #include <vector>
@@ -12,8 +14,11 @@
 #include "absl/status/status.h"
 #include "gmock/gmock.h"
 #include "gtest/gtest.h"
+#include "hwy/targets.h"
 #include "septet/core/base/status_testutil.h"
 #include "septet/core/base/thread_pool.h"
+#include "septet/core/blas/gemm_impl.h"
+#include "septet/core/blas/gemm_kernels.h"
 #include "septet/core/random/philox.h"
 
 namespace septet {
@@ -32,8 +37,10 @@ std::vector<T> Numbers(int64_t n, uint32_t stream) {
   return values;
 }
 
+// Gemm, or one of its implementations, against the definition.
 template <typename T>
-void Compare(const GemmShape& s, int64_t pad, const GemmScale& scale) {
+void Compare(const GemmShape& s, int64_t pad, const GemmScale& scale,
+             std::optional<GemmBackend> backend = std::nullopt) {
   const int64_t lda = (s.transpose_a ? s.m : s.k) + pad;
   const int64_t ldb = (s.transpose_b ? s.k : s.n) + pad;
   const int64_t ldc = s.n + pad;
@@ -48,18 +55,33 @@ void Compare(const GemmShape& s, int64_t pad, const GemmScale& scale) {
                   std::numeric_limits<T>::quiet_NaN());
     }
   }
-  SEPTET_ASSERT_OK(
-      Gemm(s, a.data(), lda, b.data(), ldb, got.data(), ldc, scale));
+  if (backend.has_value()) {
+    SEPTET_ASSERT_OK(RunGemmBackend(*backend, s, a.data(), lda, b.data(), ldb,
+                                    got.data(), ldc, scale));
+  } else {
+    SEPTET_ASSERT_OK(
+        Gemm(s, a.data(), lda, b.data(), ldb, got.data(), ldc, scale));
+  }
   SEPTET_ASSERT_OK(
       GemmReference(s, a.data(), lda, b.data(), ldb, want.data(), ldc, scale));
-  // Each of k products and sums is off by at most eps times the sum of
-  // magnitudes, which is at most k + 1 here.
-  const double tolerance = 4.0 * (s.k + 2) * (s.k + 2) * std::abs(scale.alpha) *
-                           std::numeric_limits<T>::epsilon();
+  // Both sums of k products are off by at most k eps/2 times the sum of the
+  // magnitudes |a| |b|, however they are ordered; scaling by alpha and adding
+  // beta C round thrice more.
   for (int64_t i = 0; i < s.m; ++i) {
     for (int64_t j = 0; j < ldc; ++j) {
       const int64_t at = i * ldc + j;
       if (j < s.n) {
+        double magnitude = std::abs(scale.beta);
+        for (int64_t l = 0; l < s.k; ++l) {
+          magnitude +=
+              std::abs(scale.alpha *
+                       static_cast<double>(
+                           a[s.transpose_a ? l * lda + i : i * lda + l]) *
+                       static_cast<double>(
+                           b[s.transpose_b ? j * ldb + l : l * ldb + j]));
+        }
+        const double tolerance = static_cast<double>(s.k + 3) * magnitude *
+                                 std::numeric_limits<T>::epsilon();
         ASSERT_NEAR(got[at], want[at], tolerance) << "at " << i << ", " << j;
       } else {
         ASSERT_EQ(got[at], want[at]) << "padding was written";
@@ -99,16 +121,38 @@ TYPED_TEST(GemmTest, NothingToAdd) {
 }
 
 TYPED_TEST(GemmTest, BitsDoNotDependOnThreads) {
-  const GemmShape s{700, 130, 90};
-  const auto a = Numbers<TypeParam>(s.m * s.k, 1);
-  const auto b = Numbers<TypeParam>(s.k * s.n, 2);
-  std::vector<TypeParam> serial(s.m * s.n);
-  std::vector<TypeParam> parallel(s.m * s.n);
-  SEPTET_ASSERT_OK(Gemm(s, a.data(), s.k, b.data(), s.n, serial.data(), s.n));
-  ThreadPool pool(3);
-  ScopedThreadPool scope(&pool);
-  SEPTET_ASSERT_OK(Gemm(s, a.data(), s.k, b.data(), s.n, parallel.data(), s.n));
-  EXPECT_EQ(serial, parallel);
+  // Each large enough to be cut, for every implementation.
+  for (const GemmShape& s : std::vector<GemmShape>{
+           {1, 3000, 700},
+           {3, 2500, 300, true, true},
+           {17, 900, 300, false, true},
+           {2000, 2, 200},
+           {90, 700, 400},
+           {301, 517, 130, true, true},
+       }) {
+    SCOPED_TRACE(::testing::Message() << s.m << "x" << s.n << "x" << s.k);
+    const int64_t lda = s.transpose_a ? s.m : s.k;
+    const int64_t ldb = s.transpose_b ? s.k : s.n;
+    const auto a = Numbers<TypeParam>(s.m * s.k, 1);
+    const auto b = Numbers<TypeParam>(s.k * s.n, 2);
+    for (const GemmBackend backend : kAllGemmBackends) {
+      if (!GemmBackendTakes<TypeParam>(backend, s)) continue;
+      std::vector<TypeParam> serial(s.m * s.n);
+      SEPTET_ASSERT_OK(RunGemmBackend<TypeParam>(backend, s, a.data(), lda,
+                                                 b.data(), ldb, serial.data(),
+                                                 s.n, GemmScale{}));
+      for (const int threads : {1, 2, 3}) {
+        ThreadPool pool(threads);
+        ScopedThreadPool scope(&pool);
+        std::vector<TypeParam> parallel(s.m * s.n);
+        SEPTET_ASSERT_OK(
+            RunGemmBackend<TypeParam>(backend, s, a.data(), lda, b.data(), ldb,
+                                      parallel.data(), s.n, GemmScale{}));
+        EXPECT_EQ(serial, parallel)
+            << GemmBackendNameOf(backend) << ", " << threads << " threads";
+      }
+    }
+  }
 }
 
 // Batches against Gemm of each matrix, for the same bits; what lies between the
@@ -202,11 +246,142 @@ TYPED_TEST(GemmTest, RefusesBadSizes) {
                        HasSubstr("ldc is 2, expected at least 3")));
 }
 
-TEST(GemmBackendTest, TableChoosesByTypeAndShape) {
-  EXPECT_STREQ(GemmBackendName<float>({8, 8, 8}), "onednn");
-  EXPECT_STREQ(GemmBackendName<double>({8, 8, 8}), "openblas");
-  EXPECT_STREQ(GemmBackendName<float>({1, 8, 8}), "openblas-gemv");
-  EXPECT_STREQ(GemmBackendName<double>({8, 1, 8}), "openblas-gemv");
+// Extents around the widths of the kernels: a vector of floats or doubles has
+// 2 to 16 elements, a panel up to 64 columns, a tile 6 or 8 rows.
+constexpr int64_t kExtents[] = {1, 2, 3, 4, 5, 7, 8, 9, 15, 16, 17, 31, 33, 67};
+
+// A pseudo-random member of kExtents.
+int64_t Extent(uint32_t i, uint32_t stream) {
+  return kExtents[Philox4x32({11, stream}, {i, 0, 0, 0})[0] %
+                  std::size(kExtents)];
+}
+
+// Every implementation on shapes that the table might give to another.
+TYPED_TEST(GemmTest, EveryBackendAgreesWithPlainLoops) {
+  std::vector<GemmShape> shapes;
+  for (uint32_t i = 0; i < 300; ++i) {
+    shapes.push_back(
+        {Extent(i, 1), Extent(i, 2), Extent(i, 3), (i & 1) != 0, (i & 2) != 0});
+  }
+  // Longer than what a kernel takes at a time.
+  for (int t = 0; t < 4; ++t) {
+    const bool ta = (t & 1) != 0;
+    const bool tb = (t & 2) != 0;
+    shapes.push_back({3, 19, 4111, ta, tb});
+    shapes.push_back({7, 70, 1031, ta, tb});
+    shapes.push_back({2, 2111, 9, ta, tb});
+    shapes.push_back({131, 67, 523, ta, tb});
+  }
+  const GemmScale scales[] = {{1.0, 0.0}, {1.0, 1.0}, {0.5, -2.0}, {-1.0, 0.0}};
+  int run = 0;
+  for (const GemmBackend backend : kAllGemmBackends) {
+    for (const GemmShape& s : shapes) {
+      if (!GemmBackendTakes<TypeParam>(backend, s)) continue;
+      ++run;
+      SCOPED_TRACE(::testing::Message()
+                   << GemmBackendNameOf(backend) << " " << s.m << "x" << s.n
+                   << "x" << s.k << (s.transpose_a ? " T" : " N")
+                   << (s.transpose_b ? "T" : "N"));
+      Compare<TypeParam>(s, run % 3, scales[run % 4], backend);
+    }
+  }
+  // Each element type has five of the six, of which one takes half the shapes.
+  EXPECT_EQ(run, 4 * 316 + 316 / 2);
+}
+
+// The kernels for narrower vectors than this machine's, which other machines
+// run.
+TYPED_TEST(GemmTest, EveryVectorWidthAgreesWithPlainLoops) {
+  for (const int64_t target : hwy::SupportedAndGeneratedTargets()) {
+    hwy::SetSupportedTargetsForTest(target);
+    hwy::GetChosenTarget().DeInit();
+    SCOPED_TRACE(hwy::TargetName(target));
+    for (const GemmBackend backend :
+         {GemmBackend::kRows, GemmBackend::kColumns, GemmBackend::kDirect,
+          GemmBackend::kPacked}) {
+      for (uint32_t i = 0; i < 40; ++i) {
+        const GemmShape s{Extent(i, 4), Extent(i, 5), Extent(i, 6),
+                          (i & 1) != 0, (i & 2) != 0};
+        if (!GemmBackendTakes<TypeParam>(backend, s)) continue;
+        SCOPED_TRACE(::testing::Message() << GemmBackendNameOf(backend) << " "
+                                          << s.m << "x" << s.n << "x" << s.k);
+        Compare<TypeParam>(s, 1, {0.5, 2.0}, backend);
+        Compare<TypeParam>(s, 0, {}, backend);
+      }
+    }
+    Compare<TypeParam>({9, 35, 20}, 1, {});
+    // Wide vectors have kernels of their own for everything.
+    const bool library =
+        std::string(GemmBackendName<TypeParam>({200, 200, 200})) ==
+        (std::is_same_v<TypeParam, float> ? "onednn" : "openblas");
+    EXPECT_EQ(library, KernelVectorBytes() < 32);
+  }
+  hwy::SetSupportedTargetsForTest(0);
+  hwy::GetChosenTarget().DeInit();
+}
+
+// What the name says is what runs: the same bits, where no two implementations
+// agree in all.
+TYPED_TEST(GemmTest, NamedBackendIsWhatRuns) {
+  int distinguished = 0;
+  for (const GemmShape& s : std::vector<GemmShape>{
+           {1, 300, 700},
+           {1, 300, 700, false, true},
+           {3, 400, 500},
+           {3, 40, 50},
+           {20, 40, 700, false, true},
+           {40, 3, 700},
+           {50, 60, 700},
+           {150, 300, 700},
+           {150, 300, 700, true, true},
+       }) {
+    const int64_t lda = s.transpose_a ? s.m : s.k;
+    const int64_t ldb = s.transpose_b ? s.k : s.n;
+    const auto a = Numbers<TypeParam>(s.m * s.k, 1);
+    const auto b = Numbers<TypeParam>(s.k * s.n, 2);
+    std::vector<TypeParam> got(s.m * s.n);
+    SEPTET_ASSERT_OK(Gemm(s, a.data(), lda, b.data(), ldb, got.data(), s.n));
+    bool found = false;
+    for (const GemmBackend backend : kAllGemmBackends) {
+      if (!GemmBackendTakes<TypeParam>(backend, s)) continue;
+      std::vector<TypeParam> other(s.m * s.n);
+      SEPTET_ASSERT_OK(RunGemmBackend<TypeParam>(backend, s, a.data(), lda,
+                                                 b.data(), ldb, other.data(),
+                                                 s.n, GemmScale{}));
+      if (std::string(GemmBackendNameOf(backend)) ==
+          GemmBackendName<TypeParam>(s)) {
+        found = true;
+        EXPECT_EQ(got, other) << GemmBackendNameOf(backend);
+      } else if (got != other) {
+        ++distinguished;
+      }
+    }
+    EXPECT_TRUE(found);
+  }
+  EXPECT_GE(distinguished, 9);
+}
+
+TEST(GemmBackendTest, TableChoosesByTypeShapeAndVectors) {
+  EXPECT_STREQ(GemmBackendName<float>({1, 8, 8}), "highway-rows");
+  EXPECT_STREQ(GemmBackendName<double>({4, 1024, 1024}), "highway-rows");
+  EXPECT_STREQ(GemmBackendName<double>({4, 64, 64, false, true}),
+               "highway-rows");
+  EXPECT_STREQ(GemmBackendName<double>({8, 1, 64}), "highway-columns");
+  EXPECT_STREQ(GemmBackendName<float>({8, 1, 2, true}), "highway-columns");
+  if (KernelVectorBytes() < 32) {
+    EXPECT_STREQ(GemmBackendName<float>({8, 8, 8}), "onednn");
+    EXPECT_STREQ(GemmBackendName<double>({8, 8, 8}), "openblas");
+    return;
+  }
+  EXPECT_STREQ(GemmBackendName<float>({8, 16, 8}), "highway-direct");
+  EXPECT_STREQ(GemmBackendName<double>({8, 16, 8}), "highway-direct");
+  EXPECT_STREQ(GemmBackendName<float>({8, 16, 8, false, true}),
+               "highway-packed");
+  EXPECT_STREQ(GemmBackendName<double>({512, 512, 512}), "highway-packed");
+  if (KernelVectorBytes() < 64) return;
+  EXPECT_STREQ(GemmBackendName<float>({8, 1024, 1024, false, true}),
+               "highway-rows");
+  EXPECT_STREQ(GemmBackendName<float>({96, 1024, 1024}), "highway-direct");
 }
 
 }  // namespace
