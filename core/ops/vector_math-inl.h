@@ -513,6 +513,34 @@ HWY_INLINE V VecCos(D d, V x) {
   return SinOrCos<true>(d, x);
 }
 
+// Both of one argument, for the cost of little more than one.
+template <class D, class V>
+HWY_INLINE void VecSinCos(D d, V x, V* sin, V* cos) {
+  using T = hn::TFromD<D>;
+  const hn::RebindToUnsigned<D> du;
+  using TU = hn::TFromD<decltype(du)>;
+  const auto small =
+      hn::Le(hn::Abs(x), hn::Set(d, static_cast<T>(kTrigVectorLimit)));
+  const auto parts = TrigReduce(d, hn::IfThenElseZero(small, x));
+  V s, c;
+  SinCosPolynomials(d, parts.r, &s, &c);
+  const auto one = hn::Set(du, TU{1});
+  const auto two = hn::Set(du, TU{2});
+  const auto odd = hn::MaskFromVec(
+      hn::BitCast(d, hn::Sub(hn::Zero(du), hn::And(parts.quadrant, one))));
+  constexpr int kToSign = sizeof(T) * 8 - 2;
+  const auto sin_sign =
+      hn::BitCast(d, hn::ShiftLeft<kToSign>(hn::And(parts.quadrant, two)));
+  const auto cos_sign = hn::BitCast(
+      d, hn::ShiftLeft<kToSign>(hn::And(hn::Add(parts.quadrant, one), two)));
+  *sin = hn::Xor(hn::IfThenElse(odd, c, s), sin_sign);
+  *cos = hn::Xor(hn::IfThenElse(odd, s, c), cos_sign);
+  if (HWY_UNLIKELY(!hn::AllTrue(d, small))) {
+    *sin = TrigFallback<false, D, V>(d, x, *sin);
+    *cos = TrigFallback<true, D, V>(d, x, *cos);
+  }
+}
+
 // ------------------------------------------------------------- tanh, sigmoid
 
 template <class D, class V>

@@ -1,0 +1,194 @@
+// SPDX-License-Identifier: Apache-2.0
+#include <cstddef>
+#include <cstdint>
+
+#include "septet/core/ops/rotary_kernels.h"
+#include "septet/core/ops/rotary_layout.h"
+#include "septet/core/ops/store_mode.h"
+
+#undef HWY_TARGET_INCLUDE
+#define HWY_TARGET_INCLUDE "core/ops/rotary_kernels_cpu.cc"
+#include "hwy/foreach_target.h"
+#include "hwy/highway.h"
+#include "septet/core/ops/reduce-inl.h"
+#include "septet/core/ops/simd-inl.h"
+#include "septet/core/ops/vector_math-inl.h"
+
+HWY_BEFORE_NAMESPACE();
+namespace septet {
+namespace HWY_NAMESPACE {
+namespace {
+
+template <typename T>
+void Table(RotaryLayout layout, size_t begin, size_t end, size_t pairs,
+           const double* frequencies, double offset, double scale, bool inverse,
+           T* table) {
+  const hn::ScalableTag<double> d;
+  const size_t lanes = hn::Lanes(d);
+  HWY_ALIGN double sines[hn::MaxLanes(d)];
+  HWY_ALIGN double cosines[hn::MaxLanes(d)];
+  for (size_t t = begin; t < end; ++t) {
+    const double position = (offset + static_cast<double>(t)) * scale;
+    const auto vposition = hn::Set(d, position);
+    T* cos = table;
+    T* sin = table + (layout == RotaryLayout::kHalf ? pairs : 2 * pairs);
+    for (size_t i = 0; i < pairs; i += lanes) {
+      const size_t count = HWY_MIN(lanes, pairs - i);
+      auto vsin = hn::Zero(d);
+      auto vcos = vsin;
+      VecSinCos(d, hn::Mul(vposition, LoadSome(d, frequencies + i, count)),
+                &vsin, &vcos);
+      if (inverse) vsin = hn::Neg(vsin);
+      hn::Store(vsin, d, sines);
+      hn::Store(vcos, d, cosines);
+      if (layout == RotaryLayout::kHalf) {
+        for (size_t k = 0; k < count; ++k) {
+          cos[i + k] = static_cast<T>(cosines[k]);
+          sin[i + k] = static_cast<T>(sines[k]);
+        }
+      } else {
+        for (size_t k = 0; k < count; ++k) {
+          const T c = static_cast<T>(cosines[k]);
+          const T s = static_cast<T>(sines[k]);
+          cos[2 * (i + k)] = c;
+          cos[2 * (i + k) + 1] = c;
+          sin[2 * (i + k)] = -s;
+          sin[2 * (i + k) + 1] = s;
+        }
+      }
+    }
+    table = sin + (layout == RotaryLayout::kHalf ? pairs : 2 * pairs);
+  }
+}
+
+template <typename T>
+HWY_INLINE void HalfRow(size_t pairs, const T* x, const T* cos, const T* sin,
+                        T* y, StoreMode mode) {
+  const hn::ScalableTag<T> d;
+  const T* x2 = x + pairs;
+  StoreLoop(d, pairs, y, mode, [=](size_t i, size_t count) HWY_ATTR {
+    return hn::Sub(
+        hn::Mul(LoadSome(d, x + i, count), LoadSome(d, cos + i, count)),
+        hn::Mul(LoadSome(d, x2 + i, count), LoadSome(d, sin + i, count)));
+  });
+  StoreLoop(d, pairs, y + pairs, mode, [=](size_t i, size_t count) HWY_ATTR {
+    return hn::Add(
+        hn::Mul(LoadSome(d, x2 + i, count), LoadSome(d, cos + i, count)),
+        hn::Mul(LoadSome(d, x + i, count), LoadSome(d, sin + i, count)));
+  });
+}
+
+template <typename T>
+HWY_INLINE void InterleavedRow(size_t pairs, const T* x, const T* cos,
+                               const T* sin, T* y, StoreMode mode) {
+#if HWY_TARGET == HWY_SCALAR
+  (void)mode;
+  for (size_t i = 0; i < 2 * pairs; i += 2) {
+    y[i] = x[i] * cos[i] + x[i + 1] * sin[i];
+    y[i + 1] = x[i + 1] * cos[i + 1] + x[i] * sin[i + 1];
+  }
+#else
+  const hn::ScalableTag<T> d;
+  // Vectors must begin with a pair: a head of an odd number of elements, before
+  // the first whole line, would end that.
+  if (reinterpret_cast<uintptr_t>(y) / sizeof(T) % 2 != 0) {
+    mode = StoreMode::kCached;
+  }
+  StoreLoop(d, 2 * pairs, y, mode, [=](size_t i, size_t count) HWY_ATTR {
+    const auto v = LoadSome(d, x + i, count);
+    return hn::Add(hn::Mul(v, LoadSome(d, cos + i, count)),
+                   hn::Mul(hn::Reverse2(d, v), LoadSome(d, sin + i, count)));
+  });
+#endif
+}
+
+template <typename T>
+void Rows(RotaryLayout layout, size_t times, size_t inner, size_t width,
+          size_t pairs, const T* x, const T* table, T* y, StoreMode mode) {
+  const hn::ScalableTag<T> d;
+  const size_t rotated = 2 * pairs;
+  const bool half = layout == RotaryLayout::kHalf;
+  const size_t sines = half ? pairs : rotated;
+  for (size_t t = 0; t < times; ++t, table += 2 * sines) {
+    for (size_t m = 0; m < inner; ++m, x += width, y += width) {
+      if (half) {
+        HalfRow(pairs, x, table, table + sines, y, mode);
+      } else {
+        InterleavedRow(pairs, x, table, table + sines, y, mode);
+      }
+      const T* rest = x + rotated;
+      StoreLoop(d, width - rotated, y + rotated, mode,
+                [=](size_t i, size_t count)
+                    HWY_ATTR { return LoadSome(d, rest + i, count); });
+    }
+  }
+  EndStores(mode);
+}
+
+void TableF32(RotaryLayout layout, size_t begin, size_t end, size_t pairs,
+              const double* frequencies, double offset, double scale,
+              bool inverse, float* table) {
+  Table(layout, begin, end, pairs, frequencies, offset, scale, inverse, table);
+}
+void TableF64(RotaryLayout layout, size_t begin, size_t end, size_t pairs,
+              const double* frequencies, double offset, double scale,
+              bool inverse, double* table) {
+  Table(layout, begin, end, pairs, frequencies, offset, scale, inverse, table);
+}
+void RowsF32(RotaryLayout layout, size_t times, size_t inner, size_t width,
+             size_t pairs, const float* x, const float* table, float* y,
+             StoreMode mode) {
+  Rows(layout, times, inner, width, pairs, x, table, y, mode);
+}
+void RowsF64(RotaryLayout layout, size_t times, size_t inner, size_t width,
+             size_t pairs, const double* x, const double* table, double* y,
+             StoreMode mode) {
+  Rows(layout, times, inner, width, pairs, x, table, y, mode);
+}
+
+}  // namespace
+// NOLINTNEXTLINE(google-readability-namespace-comments)
+}  // namespace HWY_NAMESPACE
+}  // namespace septet
+HWY_AFTER_NAMESPACE();
+
+#if HWY_ONCE
+namespace septet {
+
+HWY_EXPORT(TableF32);
+HWY_EXPORT(TableF64);
+HWY_EXPORT(RowsF32);
+HWY_EXPORT(RowsF64);
+
+void RotaryTable(RotaryLayout layout, int64_t begin, int64_t end, int64_t pairs,
+                 const double* frequencies, double offset, double scale,
+                 bool inverse, float* table) {
+  HWY_DYNAMIC_DISPATCH(TableF32)
+  (layout, static_cast<size_t>(begin), static_cast<size_t>(end),
+   static_cast<size_t>(pairs), frequencies, offset, scale, inverse, table);
+}
+void RotaryTable(RotaryLayout layout, int64_t begin, int64_t end, int64_t pairs,
+                 const double* frequencies, double offset, double scale,
+                 bool inverse, double* table) {
+  HWY_DYNAMIC_DISPATCH(TableF64)
+  (layout, static_cast<size_t>(begin), static_cast<size_t>(end),
+   static_cast<size_t>(pairs), frequencies, offset, scale, inverse, table);
+}
+
+void RotaryRows(RotaryLayout layout, int64_t times, int64_t inner,
+                int64_t width, int64_t pairs, const float* x,
+                const float* table, float* y, StoreMode mode) {
+  HWY_DYNAMIC_DISPATCH(RowsF32)
+  (layout, static_cast<size_t>(times), static_cast<size_t>(inner),
+   static_cast<size_t>(width), static_cast<size_t>(pairs), x, table, y, mode);
+}
+void RotaryRows(RotaryLayout layout, int64_t times, int64_t inner,
+                int64_t width, int64_t pairs, const double* x,
+                const double* table, double* y, StoreMode mode) {
+  HWY_DYNAMIC_DISPATCH(RowsF64)
+  (layout, static_cast<size_t>(times), static_cast<size_t>(inner),
+   static_cast<size_t>(width), static_cast<size_t>(pairs), x, table, y, mode);
+}
+
+}  // namespace septet
+#endif  // HWY_ONCE
