@@ -36,7 +36,7 @@ absl::StatusOr<BenchKernel> PrepareCrc32c(int64_t size) {
       [state] { state->crc = Crc32cExtend(state->crc, state->data); });
 }
 
-const bool kCrc32c = [] {
+[[maybe_unused]] const bool kCrc32c = [] {
   for (const int64_t size : {int64_t{1} << 10, int64_t{1} << 20}) {
     BenchCase c;
     c.name = absl::StrCat("crc32c/u8/", size);

@@ -63,6 +63,8 @@ INSTANTIATE_TEST_SUITE_P(Core, GoldenTest,
                                            "offline_rl/target_ema",
                                            "offline_rl/mlp", "nat/batchnorm",
                                            "gahb/bfbn", "gahb/bfbn_const"));
+INSTANTIATE_TEST_SUITE_P(Optim, GoldenTest,
+                         ::testing::Values("nat/transfer_optim"));
 INSTANTIATE_TEST_SUITE_P(Rope, GoldenTest,
                          ::testing::Values("cope/rope_half",
                                            "cope/rope_interleaved",
@@ -122,7 +124,10 @@ TEST_P(GoldenTest, OtherShapesFailWithoutAborting) {
           Shape({tensor.num_elements(), 1})}) {
       if (shape == tensor.shape()) continue;
       // A schedule may be looked at nowhere.
-      if (name == "cosine_lr" && shape == Shape({0})) continue;
+      if ((name == "cosine_lr" || name == "lr_by_epoch") &&
+          shape == Shape({0})) {
+        continue;
+      }
       Parts parts = ReadParts(GetParam());
       parts.tensors[name] = *Tensor::Full(shape, 0.5, DType::kF64);
       EXPECT_FALSE(parts.Run().passed()) << name << " " << shape;
@@ -173,7 +178,14 @@ TEST(FamiliesTest, OptionsOutOfRangeAreErrors) {
   parts = ReadParts("offline_rl/adam");
   parts.options["cosine"] = "decay_steps=0";
   EXPECT_THAT(parts.Run().failures,
-              Contains(HasSubstr("decay_steps is 0, want >= 1")));
+              Contains(HasSubstr("schedule: steps is 0, want steps >= 1")));
+  parts = ReadParts("nat/transfer_optim");
+  parts.options["momentum"] = "1";
+  EXPECT_THAT(parts.Run().failures,
+              Contains(HasSubstr("momentum is 1, want 0 <= momentum < 1")));
+  parts = ReadParts("nat/transfer_optim");
+  parts.options["t0"] = "-1";
+  EXPECT_THAT(parts.Run().failures, Contains(HasSubstr("start is -1, want")));
 }
 
 // ------------------------------------------- other shapes and other options

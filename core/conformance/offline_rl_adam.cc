@@ -42,13 +42,14 @@ absl::StatusOr<int64_t> DecaySteps(const Case& file) {
 
 absl::Status AdamCase(CaseRun& run) {
   Case& file = run.file();
-  CosineSchedule schedule;
+  Schedule schedule;
+  schedule.kind = ScheduleKind::kCosine;
   AdamOptions options;
   SEPTET_ASSIGN_OR_RETURN(options.lr, file.Double("lr"));
   SEPTET_ASSIGN_OR_RETURN(options.beta1, file.Double("b1"));
   SEPTET_ASSIGN_OR_RETURN(options.beta2, file.Double("b2"));
   SEPTET_ASSIGN_OR_RETURN(options.eps, file.Double("eps"));
-  SEPTET_ASSIGN_OR_RETURN(schedule.decay_steps, DecaySteps(file));
+  SEPTET_ASSIGN_OR_RETURN(schedule.steps, DecaySteps(file));
   schedule.lr = options.lr;
   SEPTET_RETURN_IF_ERROR(schedule.Validate()) << file.path();
 

@@ -24,7 +24,6 @@ namespace septet {
 namespace {
 
 using optim_internal::ForEachRange;
-using optim_internal::ValidateLike;
 using optim_internal::ValidateTensor;
 
 absl::Status ValidateLr(double lr) {
@@ -50,15 +49,8 @@ AdamCoefficients<T> Coefficients(const AdamOptions& options, double lr,
   c.step_size = static_cast<T>(lr / Correction(options.beta1, t));
   c.root_factor = static_cast<T>(1 / std::sqrt(Correction(options.beta2, t)));
   c.eps = static_cast<T>(options.eps);
+  c.decay = static_cast<T>(lr * options.weight_decay);
   return c;
-}
-
-absl::Status ValidateCount(absl::string_view what, size_t count,
-                           size_t expected) {
-  if (count == expected) return absl::OkStatus();
-  return absl::InvalidArgumentError(absl::StrCat("adam: ", count, " ", what,
-                                                 " given, want ", expected,
-                                                 ", as many as at Create"));
 }
 
 }  // namespace
@@ -77,13 +69,21 @@ absl::Status AdamOptions::Validate() const {
     return absl::InvalidArgumentError(
         absl::StrCat("adam: eps is ", eps, ", want a finite eps >= 0"));
   }
+  if (!(std::isfinite(weight_decay) && weight_decay >= 0)) {
+    return absl::InvalidArgumentError(
+        absl::StrCat("adam: weight_decay is ", weight_decay,
+                     ", want a finite weight_decay >= 0"));
+  }
   return absl::OkStatus();
 }
 
 absl::StatusOr<Adam> Adam::Create(const AdamOptions& options,
-                                  absl::Span<const Tensor> params) {
+                                  absl::Span<const Tensor> params,
+                                  const std::vector<bool>& decay) {
   SEPTET_RETURN_IF_ERROR(options.Validate());
   Adam adam(options);
+  SEPTET_ASSIGN_OR_RETURN(
+      adam.decay_, optim_internal::DecayMask("adam", decay, params.size()));
   int64_t total = 0;
   for (size_t i = 0; i < params.size(); ++i) {
     const Tensor& p = params[i];
@@ -101,28 +101,16 @@ absl::StatusOr<Adam> Adam::Create(const AdamOptions& options,
 absl::Status Adam::Step(absl::Span<const Tensor> params,
                         absl::Span<const Tensor> grads, double lr) {
   SEPTET_RETURN_IF_ERROR(ValidateLr(lr));
-  SEPTET_RETURN_IF_ERROR(ValidateCount("parameters", params.size(), m_.size()));
-  SEPTET_RETURN_IF_ERROR(ValidateCount("gradients", grads.size(), m_.size()));
-  for (size_t i = 0; i < params.size(); ++i) {
-    const DType dtype = m_[i].dtype();
-    const Shape& shape = m_[i].shape();
-    SEPTET_RETURN_IF_ERROR(
-        ValidateLike({"adam: parameter", i}, params[i], dtype, shape));
-    if (params[i].IsReadOnly()) {
-      return absl::FailedPreconditionError(
-          absl::StrCat("adam: parameter ", i, " (", params[i].DebugString(),
-                       ") is read-only; Clone() it"));
-    }
-    SEPTET_RETURN_IF_ERROR(
-        ValidateLike({"adam: gradient", i}, grads[i], dtype, shape));
-  }
+  SEPTET_RETURN_IF_ERROR(
+      optim_internal::ValidateUpdate("adam", m_, params, grads));
 
   ++step_;
   const auto f32 = Coefficients<float>(options_, lr, step_);
   const auto f64 = Coefficients<double>(options_, lr, step_);
   ForEachRange(ends_, [&](size_t i, int64_t begin, int64_t end) {
-    const auto run = [&](const auto& c, auto zero) {
+    const auto run = [&](auto c, auto zero) {
       using T = decltype(zero);
+      if (!decay_[i]) c.decay = 0;
       AdamKernel<T>(end - begin, c, grads[i].data<T>() + begin,
                     params[i].mutable_data<T>() + begin,
                     m_[i].mutable_data<T>() + begin,
@@ -150,51 +138,14 @@ absl::StatusOr<std::vector<Adam::NamedTensor>> Adam::State() const {
 
 absl::Status Adam::SetState(absl::Span<const NamedTensor> state) {
   SEPTET_ASSIGN_OR_RETURN(const std::vector<NamedTensor> own, State());
-  std::vector<const Tensor*> sources(own.size(), nullptr);
-  for (const auto& [name, tensor] : state) {
-    size_t k = 0;
-    while (k < own.size() && own[k].first != name) ++k;
-    if (k == own.size()) {
-      return absl::InvalidArgumentError(
-          absl::StrCat("adam: state has an unknown entry \"", name,
-                       "\"; there are ", m_.size(), " parameters"));
-    }
-    if (sources[k] != nullptr) {
-      return absl::InvalidArgumentError(
-          absl::StrCat("adam: state has \"", name, "\" twice"));
-    }
-    const Tensor& want = own[k].second;
-    if (!tensor.has_storage() || tensor.dtype() != want.dtype() ||
-        tensor.shape() != want.shape()) {
-      return absl::InvalidArgumentError(absl::StrCat(
-          "adam: state \"", name, "\" is ",
-          tensor.has_storage() ? tensor.DebugString() : "undefined", ", want ",
-          want.DebugString()));
-    }
-    sources[k] = &tensor;
-  }
-  for (size_t k = 0; k < own.size(); ++k) {
-    if (sources[k] == nullptr) {
-      return absl::InvalidArgumentError(
-          absl::StrCat("adam: state has no \"", own[k].first, "\""));
-    }
-  }
-  const int64_t step = sources[0]->item<int64_t>();
-  if (step < 0) {
-    return absl::InvalidArgumentError(
-        absl::StrCat("adam: state \"step\" is ", step, ", want >= 0"));
-  }
-  // Copies first: a source may be a view of another's memory.
-  std::vector<Tensor> copies;
-  for (size_t k = 1; k < own.size(); ++k) {
-    SEPTET_ASSIGN_OR_RETURN(Tensor copy, sources[k]->Clone());
-    copies.push_back(std::move(copy));
-  }
+  SEPTET_ASSIGN_OR_RETURN(
+      std::vector<Tensor> copies,
+      optim_internal::MatchState("adam", own, state, m_.size()));
   for (size_t i = 0; i < m_.size(); ++i) {
-    m_[i] = std::move(copies[2 * i]);
-    v_[i] = std::move(copies[2 * i + 1]);
+    m_[i] = std::move(copies[2 * i + 1]);
+    v_[i] = std::move(copies[2 * i + 2]);
   }
-  step_ = step;
+  step_ = copies[0].item<int64_t>();
   return absl::OkStatus();
 }
 

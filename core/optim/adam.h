@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// Adam: steps of the gradient's running mean over the root of its running
-// second moment.
+// Adam and AdamW: steps of the gradient's running mean over the root of its
+// running second moment.
 //
 // Kingma and Ba, Adam: A Method for Stochastic Optimization, 2015, arXiv
 // 1412.6980, algorithm 1. For each element of each parameter, with gradient g
@@ -9,11 +9,14 @@
 //   m <- beta1 m + (1 - beta1) g          v <- beta2 v + (1 - beta2) g^2
 //   p <- p - lr (m / (1 - beta1^t)) / (sqrt(v / (1 - beta2^t)) + eps)
 //
-// eps stands outside the root, as in PyTorch and optax; there is no weight
-// decay. The two corrections are computed in float64 as -expm1(t log(beta)):
-// 1 - 0.999^1 as written would lose ten bits. The rest is in the parameter's
-// dtype, v's root being taken before it is corrected, so that a second moment
-// of 1e38 does not overflow.
+// With weight_decay it is AdamW (Loshchilov and Hutter, Decoupled Weight Decay
+// Regularization, 2019, arXiv 1711.05101, algorithm 2 as PyTorch and optax have
+// it): p <- p - lr weight_decay p first, for the parameters that `decay` names.
+//
+// eps stands outside the root, as in PyTorch and optax. The two corrections are
+// computed in float64 as -expm1(t log(beta)): 1 - 0.999^1 as written would lose
+// ten bits. The rest is in the parameter's dtype, v's root being taken before
+// it is corrected, so that a second moment of 1e38 does not overflow.
 //
 // One pass over memory: 28 bytes an element in f32 (p, m, v read and written,
 // g read). All parameters are one row of elements to the threads. The bits do
@@ -24,7 +27,8 @@
 //   SEPTET_RETURN_IF_ERROR(adam.Step(params, grads, schedule(k)));
 //
 // One thread at a time an optimiser. Keywords: stochastic optimisation, bias
-// correction, optax.adam, torch.optim.Adam.
+// correction, decoupled weight decay, optax.adam, optax.adamw,
+// torch.optim.Adam, torch.optim.AdamW.
 #ifndef SEPTET_CORE_OPTIM_ADAM_H_
 #define SEPTET_CORE_OPTIM_ADAM_H_
 
@@ -47,6 +51,8 @@ struct AdamOptions {
   // Finite, >= 0. With 0, an element whose gradients have all been 0 becomes
   // NaN; what is below the smallest number of the dtype counts as 0.
   double eps = 1e-8;
+  // Decoupled: each step takes lr weight_decay of the parameter. Finite, >= 0.
+  double weight_decay = 0;
 
   // InvalidArgument that names the field, its value and its range.
   absl::Status Validate() const;
@@ -55,10 +61,14 @@ struct AdamOptions {
 class Adam {
  public:
   // An optimiser for parameters like `params`: f32 or f64, contiguous, each
-  // with its own memory. Only their shapes and dtypes are kept.
-  // Errors: those of Validate(); InvalidArgument naming the parameter's index.
+  // with its own memory. Only their shapes and dtypes are kept. decay[i] says
+  // whether weight decay holds for parameter i (usually for matrices, and not
+  // for biases and norms); for all if it is empty.
+  // Errors: those of Validate(); InvalidArgument naming the parameter's index,
+  // or the number of entries of `decay`.
   static absl::StatusOr<Adam> Create(const AdamOptions& options,
-                                     absl::Span<const Tensor> params);
+                                     absl::Span<const Tensor> params,
+                                     const std::vector<bool>& decay = {});
 
   // Updates the elements of `params` in place; grads[i] is like params[i].
   // `lr` is finite and >= 0; without it, that of the options.
@@ -94,6 +104,7 @@ class Adam {
 
   AdamOptions options_;
   int64_t step_ = 0;
+  std::vector<bool> decay_;
   std::vector<Tensor> m_;
   std::vector<Tensor> v_;
   std::vector<int64_t> ends_;  // elements of the parameters up to each

@@ -40,7 +40,7 @@ Tensor Uniform(const Shape& shape, TestRandom* random, double size) {
   return Make<T>(shape, values);
 }
 
-// Algorithm 1 as the paper writes it, in extended precision.
+// Algorithm 1 (and 2 of AdamW) as the papers write it, in extended precision.
 struct NaiveAdam {
   std::vector<long double> p, m, v;
   int t = 0;
@@ -57,6 +57,7 @@ struct NaiveAdam {
           m[i] / (1 - std::pow(static_cast<long double>(o.beta1), t));
       const long double v_hat =
           v[i] / (1 - std::pow(static_cast<long double>(o.beta2), t));
+      p[i] -= lr * o.weight_decay * p[i];
       p[i] -= lr * m_hat / (std::sqrt(v_hat) + o.eps);
     }
   }
@@ -72,12 +73,13 @@ TYPED_TEST(AdamTypedTest, AgreesWithThePaperForAllSizes) {
   TestRandom random(1);
   for (const int64_t n : TestSizes()) {
     SCOPED_TRACE(n);
-    const AdamOptions options{3e-3, 0.8, 0.99, 1e-6};
+    // With and without decay.
+    const AdamOptions options{3e-3, 0.8, 0.99, 1e-6, n % 2 == 0 ? 0.0 : 4.0};
     Tensor p = Uniform<T>({n}, &random, 1);
     NaiveAdam naive;
     for (double x : p.ToVector<double>()) naive.p.push_back(x);
     SEPTET_ASSERT_OK_AND_ASSIGN(Adam adam, Adam::Create(options, {p}));
-    const CosineSchedule schedule{options.lr, 8};
+    const Schedule schedule = Schedule::Cosine(options.lr, 8);
     for (int k = 0; k < 10; ++k) {
       // From vanishing to enormous.
       const Tensor g = Uniform<T>({n}, &random, std::pow(10.0, k - 3));
@@ -92,6 +94,25 @@ TYPED_TEST(AdamTypedTest, AgreesWithThePaperForAllSizes) {
       EXPECT_NEAR(got[i], static_cast<double>(naive.p[i]), bound);
     }
   }
+}
+
+TYPED_TEST(AdamTypedTest, DecayTakesItsShareOfMaskedParametersOnly) {
+  using T = TypeParam;
+  const Tensor a = Make<T>({3}, {T(1), T(-2), T(4)});
+  const Tensor b = Make<T>({2}, {T(1), T(-0.0)});
+  const Tensor zero_a = *Tensor::Zeros({3}, kDTypeOf<T>);
+  const Tensor zero_b = *Tensor::Zeros({2}, kDTypeOf<T>);
+  SEPTET_ASSERT_OK_AND_ASSIGN(
+      Adam adam,
+      Adam::Create({0.5, 0.9, 0.999, 1e-8, 0.25}, {a, b}, {true, false}));
+  SEPTET_ASSERT_OK(adam.Step({a, b}, {zero_a, zero_b}));
+  EXPECT_EQ(a.ToVector<T>(), (std::vector<T>{T(0.875), T(-1.75), T(3.5)}));
+  EXPECT_EQ(b.ToVector<T>()[0], T(1));
+  // The step's rate scales it; a rate of 0 moves nothing.
+  SEPTET_ASSERT_OK(adam.Step({a, b}, {zero_a, zero_b}, 0));
+  EXPECT_EQ(a.ToVector<T>()[2], T(3.5));
+  SEPTET_ASSERT_OK(adam.Step({a, b}, {zero_a, zero_b}, 1));
+  EXPECT_EQ(a.ToVector<T>()[2], T(2.625));
 }
 
 TYPED_TEST(AdamTypedTest, FirstStepIsLrInTheGradientsDirection) {
@@ -187,7 +208,10 @@ void ExpectSameBits(const std::vector<Tensor>& a,
 
 std::vector<Tensor> Train(int steps) {
   Problem problem(steps);
-  Adam adam = *Adam::Create({}, problem.params);
+  AdamOptions options;
+  options.weight_decay = 0.1;
+  const std::vector<bool> decay = {true, true, false, false, true};
+  Adam adam = *Adam::Create(options, problem.params, decay);
   for (const auto& grads : problem.grads) {
     SEPTET_EXPECT_OK(adam.Step(problem.params, grads));
   }
@@ -223,14 +247,17 @@ TEST(AdamTest, FusedIsTheSameAsOneByOne) {
 TEST(AdamTest, SavedAndRestoredContinuesWithTheSameBits) {
   const std::vector<Tensor> expected = Train(4);
   Problem problem(4);
-  Adam first = *Adam::Create({}, problem.params);
+  AdamOptions options;
+  options.weight_decay = 0.1;
+  const std::vector<bool> decay = {true, true, false, false, true};
+  Adam first = *Adam::Create(options, problem.params, decay);
   for (int k = 0; k < 2; ++k) {
     SEPTET_ASSERT_OK(first.Step(problem.params, problem.grads[k]));
   }
   SEPTET_ASSERT_OK_AND_ASSIGN(auto state, first.State());
   EXPECT_EQ(state.size(), 11u);
   std::swap(state.front(), state.back());
-  Adam second = *Adam::Create({}, problem.params);
+  Adam second = *Adam::Create(options, problem.params, decay);
   SEPTET_ASSERT_OK(second.SetState(state));
   EXPECT_EQ(second.step(), 2);
   // The first one's next step must not reach the second one's moments.
@@ -263,6 +290,15 @@ TEST(AdamTest, RefusesOptionsOutOfRange) {
               StatusIs(kInvalid, HasSubstr("beta2 is nan")));
   EXPECT_THAT(error({1, 0.9, 0.999, -1e-8}),
               StatusIs(kInvalid, HasSubstr("eps is -1e-08")));
+  EXPECT_THAT(error({1, 0.9, 0.9, 1e-8, -1}),
+              StatusIs(kInvalid, HasSubstr("weight_decay is -1, want a finite "
+                                           "weight_decay >= 0")));
+  EXPECT_THAT(error({1, 0.9, 0.9, 1e-8, inf}),
+              StatusIs(kInvalid, HasSubstr("weight_decay is inf")));
+  const Tensor p = *Tensor::Zeros({2}, DType::kF32);
+  EXPECT_THAT(Adam::Create({}, {p, p}, {true}),
+              StatusIs(kInvalid, HasSubstr("adam: decay has 1 entries for 2 "
+                                           "parameters")));
   EXPECT_THAT(Adam::Create({1, 2, 3, 4}, {}),
               StatusIs(kInvalid, HasSubstr("beta1")));
 }

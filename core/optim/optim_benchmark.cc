@@ -9,7 +9,9 @@
 #include "benchmark/benchmark.h"
 #include "septet/core/base/check.h"
 #include "septet/core/optim/adam.h"
+#include "septet/core/optim/clip.h"
 #include "septet/core/optim/ema.h"
+#include "septet/core/optim/sgd.h"
 #include "septet/core/tensor/dtype.h"
 #include "septet/core/tensor/tensor.h"
 
@@ -32,6 +34,45 @@ void BM_Adam(benchmark::State& state) {
 }
 BENCHMARK_TEMPLATE(BM_Adam, float)->Apply(Sizes);
 BENCHMARK_TEMPLATE(BM_Adam, double)->Apply(Sizes);
+
+void BM_AdamW(benchmark::State& state) {
+  const int64_t n = state.range(0);
+  const Tensor p = *Tensor::Full({n}, 1, DType::kF32);
+  const Tensor g = *Tensor::Full({n}, 0.5, DType::kF32);
+  AdamOptions options;
+  options.weight_decay = 0.01;
+  Adam adam = *Adam::Create(options, {p});
+  for (auto _ : state) SEPTET_CHECK(adam.Step({p}, {g}).ok());
+  state.SetBytesProcessed(state.iterations() * n * 28);
+}
+BENCHMARK(BM_AdamW)->Apply(Sizes);
+
+template <typename T>
+void BM_Sgd(benchmark::State& state) {
+  const int64_t n = state.range(0);
+  const Tensor p = *Tensor::Full({n}, 1, kDTypeOf<T>);
+  const Tensor g = *Tensor::Full({n}, 0.5, kDTypeOf<T>);
+  SgdOptions options;
+  options.momentum = 0.9;
+  options.weight_decay = 1e-4;
+  Sgd sgd = *Sgd::Create(options, {p});
+  for (auto _ : state) SEPTET_CHECK(sgd.Step({p}, {g}).ok());
+  state.SetBytesProcessed(state.iterations() * n * 5 *
+                          static_cast<int64_t>(sizeof(T)));
+}
+BENCHMARK_TEMPLATE(BM_Sgd, float)->Apply(Sizes);
+BENCHMARK_TEMPLATE(BM_Sgd, double)->Apply(Sizes);
+
+template <typename T>
+void BM_GlobalNorm(benchmark::State& state) {
+  const int64_t n = state.range(0);
+  const Tensor g = *Tensor::Full({n}, 0.5, kDTypeOf<T>);
+  for (auto _ : state) SEPTET_CHECK(GlobalNorm({g}).ok());
+  state.SetBytesProcessed(state.iterations() * n *
+                          static_cast<int64_t>(sizeof(T)));
+}
+BENCHMARK_TEMPLATE(BM_GlobalNorm, float)->Apply(Sizes);
+BENCHMARK_TEMPLATE(BM_GlobalNorm, double)->Apply(Sizes);
 
 void BM_AdamPlainLoop(benchmark::State& state) {
   const int64_t n = state.range(0);

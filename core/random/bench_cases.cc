@@ -71,9 +71,10 @@ bool RegisterAll(const std::string& type) {
   return true;
 }
 
-const bool kFloating = RegisterAll<float>("f32") && RegisterAll<double>("f64");
+[[maybe_unused]] const bool kFloating =
+    RegisterAll<float>("f32") && RegisterAll<double>("f64");
 
-const bool kWords = [] {
+[[maybe_unused]] const bool kWords = [] {
   Register("random_words/u32/4096", [] {
     return Prepare<uint32_t>(
         [](uint64_t begin, absl::Span<uint32_t> out) {
