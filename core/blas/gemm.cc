@@ -18,10 +18,8 @@
 #include "septet/core/tensor/allocator.h"
 
 namespace septet {
-namespace {
-
-absl::Status Validate(const GemmShape& s, int64_t lda, int64_t ldb,
-                      int64_t ldc) {
+absl::Status ValidateGemm(const GemmShape& s, int64_t lda, int64_t ldb,
+                          int64_t ldc) {
   if (s.m < 0 || s.n < 0 || s.k < 0) {
     return absl::InvalidArgumentError(absl::StrCat("gemm: m is ", s.m, ", n ",
                                                    s.n, ", k ", s.k,
@@ -44,6 +42,8 @@ absl::Status Validate(const GemmShape& s, int64_t lda, int64_t ldb,
   if (status.ok()) status = check("ldc", ldc, s.n);
   return status;
 }
+
+namespace {
 
 template <typename T>
 void ScaleOutput(const GemmShape& s, T beta, T* c, int64_t ldc) {
@@ -167,9 +167,11 @@ void RunColumns(const GemmShape& s, const T* a, int64_t lda, const T* b,
   RunFewRows(args);
 }
 
-// PanelProduct by all threads: C is cut into rectangles of about equal size.
+}  // namespace
+
+// C is cut into rectangles of about equal size.
 template <typename T>
-void RunPanels(const PanelProductArgs<T>& args) {
+void PanelProductInParallel(const PanelProductArgs<T>& args) {
   const double work = 2.0 * static_cast<double>(args.m) *
                       static_cast<double>(args.n) * static_cast<double>(args.k);
   if (OneThread() || work < 2 * kTaskOperations) return PanelProduct(args);
@@ -200,6 +202,11 @@ void RunPanels(const PanelProductArgs<T>& args) {
   });
 }
 
+template void PanelProductInParallel(const PanelProductArgs<float>&);
+template void PanelProductInParallel(const PanelProductArgs<double>&);
+
+namespace {
+
 template <typename T>
 PanelProductArgs<T> PanelArgs(const GemmShape& s, const T* a, int64_t lda, T* c,
                               int64_t ldc, const GemmScale& scale) {
@@ -224,13 +231,14 @@ void RunDirect(const GemmShape& s, const T* a, int64_t lda, const T* b,
   args.b = b;
   args.b_panel = PanelColumns<T>();
   args.b_row = ldb;
-  RunPanels(args);
+  PanelProductInParallel(args);
 }
 
-// Packs columns into panels by all threads.
+}  // namespace
+
 template <typename T>
-void RunPack(int64_t k, int64_t n, const T* b, int64_t ldb, bool transpose_b,
-             T scale, T* panels) {
+void PackAllPanels(int64_t k, int64_t n, const T* b, int64_t ldb,
+                   bool transpose_b, T scale, T* panels) {
   const int64_t width = PanelColumns<T>();
   // A thread copies a quarter of a megabyte at a time.
   const int64_t grain =
@@ -241,6 +249,13 @@ void RunPack(int64_t k, int64_t n, const T* b, int64_t ldb, bool transpose_b,
                ldb, transpose_b, scale, panels + j * k);
   });
 }
+
+template void PackAllPanels(int64_t, int64_t, const float*, int64_t, bool,
+                            float, float*);
+template void PackAllPanels(int64_t, int64_t, const double*, int64_t, bool,
+                            double, double*);
+
+namespace {
 
 template <typename T>
 absl::Status RunPacked(const GemmShape& s, const T* a, int64_t lda, const T* b,
@@ -263,9 +278,9 @@ absl::Status RunPacked(const GemmShape& s, const T* a, int64_t lda, const T* b,
   for (int64_t j = 0; j < s.n; j += columns) {
     args.n = std::min(columns, s.n - j);
     args.c = c + j;
-    RunPack(s.k, args.n, b + (s.transpose_b ? j * ldb : j), ldb, s.transpose_b,
-            static_cast<T>(scale.alpha), panels);
-    RunPanels(args);
+    PackAllPanels(s.k, args.n, b + (s.transpose_b ? j * ldb : j), ldb,
+                  s.transpose_b, static_cast<T>(scale.alpha), panels);
+    PanelProductInParallel(args);
   }
   return absl::OkStatus();
 }
@@ -433,7 +448,7 @@ namespace {
 template <typename T>
 absl::Status Run(const GemmShape& s, const T* a, int64_t lda, const T* b,
                  int64_t ldb, T* c, int64_t ldc, const GemmScale& scale) {
-  if (absl::Status status = Validate(s, lda, ldb, ldc); !status.ok()) {
+  if (absl::Status status = ValidateGemm(s, lda, ldb, ldc); !status.ok()) {
     return status;
   }
   if (s.m == 0 || s.n == 0) return absl::OkStatus();
@@ -449,7 +464,7 @@ template <typename T>
 absl::Status RunBatched(const GemmShape& s, const GemmBatch& batch, const T* a,
                         int64_t lda, const T* b, int64_t ldb, T* c, int64_t ldc,
                         const GemmScale& scale) {
-  if (absl::Status status = Validate(s, lda, ldb, ldc); !status.ok()) {
+  if (absl::Status status = ValidateGemm(s, lda, ldb, ldc); !status.ok()) {
     return status;
   }
   if (batch.count < 0 || batch.stride_a < 0 || batch.stride_b < 0 ||
@@ -524,7 +539,7 @@ template <typename T>
 absl::Status GemmReference(const GemmShape& s, const T* a, int64_t lda,
                            const T* b, int64_t ldb, T* c, int64_t ldc,
                            const GemmScale& scale) {
-  if (absl::Status status = Validate(s, lda, ldb, ldc); !status.ok()) {
+  if (absl::Status status = ValidateGemm(s, lda, ldb, ldc); !status.ok()) {
     return status;
   }
   for (int64_t i = 0; i < s.m; ++i) {

@@ -8,6 +8,7 @@
 
 #include "absl/status/status.h"
 #include "septet/core/blas/gemm.h"
+#include "septet/core/blas/gemm_kernels.h"
 
 namespace septet {
 
@@ -40,6 +41,18 @@ template <typename T>
 absl::Status RunGemmBackend(GemmBackend backend, const GemmShape& shape,
                             const T* a, int64_t lda, const T* b, int64_t ldb,
                             T* c, int64_t ldc, const GemmScale& scale);
+
+// InvalidArgument where Gemm has it.
+absl::Status ValidateGemm(const GemmShape& shape, int64_t lda, int64_t ldb,
+                          int64_t ldc);
+
+// PackPanels and PanelProduct of gemm_kernels.h by the threads of the current
+// pool.
+template <typename T>
+void PackAllPanels(int64_t k, int64_t n, const T* b, int64_t ldb,
+                   bool transpose_b, T scale, T* panels);
+template <typename T>
+void PanelProductInParallel(const PanelProductArgs<T>& args);
 
 }  // namespace septet
 
