@@ -18,6 +18,7 @@
 #include "hwy/foreach_target.h"  // IWYU pragma: keep
 // After foreach_target.h.
 #include "hwy/highway.h"
+#include "septet/core/random/philox-inl.h"
 
 HWY_BEFORE_NAMESPACE();
 namespace septet {
@@ -65,35 +66,6 @@ using VF = hn::Vec<DF>;
 // instruction that only some targets have.
 constexpr uint64_t kTwo52Bits = 0x4330000000000000;
 constexpr double kTwo52 = 0x1p52;
-
-// The even 32-bit lanes of a times `factor`: whatever is in the upper halves
-// of a's 64-bit lanes does not count.
-HWY_INLINE V64 Multiply(V64 a, uint32_t factor) {
-  const hn::Repartition<uint32_t, D64> d32;
-  return hn::MulEven(hn::BitCast(d32, a), hn::Set(d32, factor));
-}
-
-// The words of the elements in the 64-bit lanes of w0 on entry. On return, the
-// words are the lower halves of the lanes; the upper halves are arbitrary.
-HWY_INLINE void Philox(PhiloxKey key, V64& w0, V64& w1, V64& w2, V64& w3) {
-  const D64 d;
-  w1 = hn::ShiftRight<32>(w0);
-  w2 = hn::Zero(d);
-  w3 = hn::Zero(d);
-#pragma GCC unroll 10
-  for (uint32_t round = 0; round < kPhiloxRounds; ++round) {
-    const V64 key0 =
-        hn::Set(d, static_cast<uint32_t>(key[0] + round * kPhiloxWeyl0));
-    const V64 key1 =
-        hn::Set(d, static_cast<uint32_t>(key[1] + round * kPhiloxWeyl1));
-    const V64 p0 = Multiply(w0, kPhiloxMultiplier0);
-    const V64 p1 = Multiply(w2, kPhiloxMultiplier1);
-    w0 = hn::Xor(hn::ShiftRight<32>(p1), hn::Xor(w1, key0));
-    w1 = p1;
-    w2 = hn::Xor(hn::ShiftRight<32>(p0), hn::Xor(w3, key1));
-    w3 = p0;
-  }
-}
 
 HWY_INLINE V64 LowerHalves(V64 a) {
   return hn::And(a, hn::Set(D64(), uint64_t{0xffffffff}));
@@ -203,7 +175,7 @@ HWY_INLINE void Fill(const Number& number, PhiloxKey key, uint64_t begin,
   for (size_t i = 0; i < n; i += lanes) {
     V64 w0 = hn::Add(hn::Set(d, begin + i), places);
     V64 w1, w2, w3;
-    Philox(key, w0, w1, w2, w3);
+    PhiloxLanes(d, key, w0, w1, w2, w3);
     const VF value = number(w0, w1);
     if (HWY_LIKELY(n - i >= lanes)) {
       Store(value, out + i);
@@ -225,7 +197,7 @@ void FillWords(PhiloxKey key, uint64_t begin, uint32_t* HWY_RESTRICT words,
   for (size_t i = 0; i < n; i += lanes) {
     V64 w0 = hn::Add(hn::Set(d, begin + i), places);
     V64 w1, w2, w3;
-    Philox(key, w0, w1, w2, w3);
+    PhiloxLanes(d, key, w0, w1, w2, w3);
     const V64 low = hn::Or(LowerHalves(w0), hn::ShiftLeft<32>(w1));
     const V64 high = hn::Or(LowerHalves(w2), hn::ShiftLeft<32>(w3));
     hn::StoreInterleaved2(low, high, d, pairs);
