@@ -52,12 +52,6 @@ std::map<std::string, BenchCase, NaturalLess>& Registry() {
 
 bool IsAmount(double x) { return std::isfinite(x) && x >= 0; }
 
-bool HasLimit(const BenchLimit& limit) {
-  return limit.f32_flops > 0 || limit.f64_flops > 0 || limit.copied_bytes > 0 ||
-         limit.read_bytes > 0 || !limit.f32_calls.empty() ||
-         !limit.f64_calls.empty();
-}
-
 }  // namespace
 
 bool RegisterBenchCase(BenchCase bench_case) {
@@ -70,7 +64,7 @@ bool RegisterBenchCase(BenchCase bench_case) {
   const BenchLimit& limit = c.limit;
   for (const double amount :
        {limit.f32_flops, limit.f64_flops, limit.copied_bytes, limit.read_bytes,
-        c.elements, c.at_most_ns}) {
+        limit.updated_bytes, c.elements, c.at_most_ns}) {
     SEPTET_CHECK(IsAmount(amount)) << c.name << ": " << amount;
   }
   for (const auto* calls : {&limit.f32_calls, &limit.f64_calls}) {
@@ -80,7 +74,7 @@ bool RegisterBenchCase(BenchCase bench_case) {
   }
   SEPTET_CHECK(c.at_least >= 0 && c.at_least <= 1)
       << c.name << ": at_least " << c.at_least;
-  SEPTET_CHECK(c.at_least == 0 || HasLimit(limit))
+  SEPTET_CHECK(c.at_least == 0 || limit.defined())
       << c.name << ": at_least without a limit";
   SEPTET_CHECK(c.at_most_ns == 0 || c.elements > 0)
       << c.name << ": at_most_ns without elements";

@@ -48,22 +48,43 @@ struct BenchLimit {
   // Bytes read plus bytes written, at the rate of copying within a working set
   // of that size, by ordinary or streaming stores, whichever is faster.
   double copied_bytes = 0;
-  // Bytes read, at the rate of summing that many.
+  // Bytes read, at the rate of summing that many, in one walk or in four.
   double read_bytes = 0;
+  // Bytes read plus bytes written where what is written has been read before
+  // (updates in place), at the rate of scaling an array of half of them in
+  // place.
+  double updated_bytes = 0;
   // Calls of elementary functions, at the rate of our own vector function in
   // the first-level cache.
   using Calls = std::vector<std::pair<BenchFunction, double>>;
   Calls f32_calls;
   Calls f64_calls;
 
-  static BenchLimit F32Flops(double flops) { return Of(flops, 0, 0, 0); }
-  static BenchLimit F64Flops(double flops) { return Of(0, flops, 0, 0); }
+  static BenchLimit F32Flops(double flops) {
+    return Of(&BenchLimit::f32_flops, flops);
+  }
+  static BenchLimit F64Flops(double flops) {
+    return Of(&BenchLimit::f64_flops, flops);
+  }
   template <typename T>
   static BenchLimit Flops(double flops) {
     return std::is_same_v<T, float> ? F32Flops(flops) : F64Flops(flops);
   }
-  static BenchLimit CopiedBytes(double bytes) { return Of(0, 0, bytes, 0); }
-  static BenchLimit ReadBytes(double bytes) { return Of(0, 0, 0, bytes); }
+  static BenchLimit CopiedBytes(double bytes) {
+    return Of(&BenchLimit::copied_bytes, bytes);
+  }
+  static BenchLimit ReadBytes(double bytes) {
+    return Of(&BenchLimit::read_bytes, bytes);
+  }
+  static BenchLimit UpdatedBytes(double bytes) {
+    return Of(&BenchLimit::updated_bytes, bytes);
+  }
+  // Whether there is any part.
+  bool defined() const {
+    return f32_flops > 0 || f64_flops > 0 || copied_bytes > 0 ||
+           read_bytes > 0 || updated_bytes > 0 || !f32_calls.empty() ||
+           !f64_calls.empty();
+  }
   // Adds calls; returns this.
   template <typename T>
   BenchLimit& Call(BenchFunction function, double count) {
@@ -73,12 +94,9 @@ struct BenchLimit {
   }
 
  private:
-  static BenchLimit Of(double f32, double f64, double copied, double read) {
+  static BenchLimit Of(double BenchLimit::*part, double amount) {
     BenchLimit limit;
-    limit.f32_flops = f32;
-    limit.f64_flops = f64;
-    limit.copied_bytes = copied;
-    limit.read_bytes = read;
+    limit.*part = amount;
     return limit;
   }
 };

@@ -69,6 +69,9 @@ TEST(BenchLimitTest, GoesByTheType) {
       .Call<double>(BenchFunction::kTanh, 6);
   EXPECT_EQ(limit.read_bytes, 4);
   EXPECT_EQ(limit.copied_bytes, 0);
+  EXPECT_EQ(BenchLimit::UpdatedBytes(7).updated_bytes, 7);
+  EXPECT_TRUE(limit.defined());
+  EXPECT_FALSE(BenchLimit().defined());
   EXPECT_THAT(limit.f32_calls,
               ElementsAre(std::pair(BenchFunction::kExp, 5.0)));
   EXPECT_THAT(limit.f64_calls,

@@ -156,13 +156,16 @@ void LimitMeter::AddRead(double bytes) {
   auto sums = std::make_shared<std::vector<float>>(
       static_cast<size_t>(NumParts(threads_)));
   const int64_t repeats = Repeats(size);
-  Add(bytes / (4 * static_cast<double>(n * repeats)),
-      {InParts(threads_, [x, sums, size, repeats](int64_t part) {
-        for (int64_t i = 0; i < repeats; ++i) {
-          (*sums)[static_cast<size_t>(part)] =
-              ReadLoop(size, x.get() + part * size);
-        }
-      })});
+  std::vector<std::function<void()>> passes;
+  for (const auto loop : {&ReadLoop, &ReadFourLoop}) {
+    passes.push_back(
+        InParts(threads_, [x, sums, size, repeats, loop](int64_t p) {
+          for (int64_t i = 0; i < repeats; ++i) {
+            (*sums)[static_cast<size_t>(p)] = loop(size, x.get() + p * size);
+          }
+        }));
+  }
+  Add(bytes / (4 * static_cast<double>(n * repeats)), std::move(passes));
 }
 
 void LimitMeter::AddCopy(double bytes) {
@@ -181,12 +184,27 @@ void LimitMeter::AddCopy(double bytes) {
   Add(bytes / (8 * static_cast<double>(n * repeats)), std::move(passes));
 }
 
+void LimitMeter::AddUpdate(double bytes) {
+  const int64_t size = PartSize(static_cast<int64_t>(bytes / 8), threads_);
+  const int64_t n = size * NumParts(threads_);
+  auto x = Ones(n);
+  const int64_t repeats = Repeats(size);
+  std::vector<std::function<void()>> passes;
+  for (const auto loop : {&UpdateLoop, &UpdateFourLoop}) {
+    passes.push_back(InParts(threads_, [x, size, repeats, loop](int64_t p) {
+      for (int64_t i = 0; i < repeats; ++i) loop(size, 1, x.get() + p * size);
+    }));
+  }
+  Add(bytes / (8 * static_cast<double>(n * repeats)), std::move(passes));
+}
+
 LimitMeter::LimitMeter(const BenchLimit& limit, int threads)
     : threads_(threads) {
   if (limit.f32_flops > 0) AddFlops<float>(limit.f32_flops);
   if (limit.f64_flops > 0) AddFlops<double>(limit.f64_flops);
   if (limit.copied_bytes > 0) AddCopy(limit.copied_bytes);
   if (limit.read_bytes > 0) AddRead(limit.read_bytes);
+  if (limit.updated_bytes > 0) AddUpdate(limit.updated_bytes);
   AddCalls<float>(limit.f32_calls);
   AddCalls<double>(limit.f64_calls);
   if (parts_.empty()) AddFlops<float>(1e8);

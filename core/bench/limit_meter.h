@@ -50,6 +50,7 @@ class LimitMeter {
   void AddCalls(const BenchLimit::Calls& calls);
   void AddRead(double bytes);
   void AddCopy(double bytes);
+  void AddUpdate(double bytes);
 
   const int threads_;
   std::vector<Part> parts_;

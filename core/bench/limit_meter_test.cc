@@ -49,7 +49,8 @@ TEST(LimitMeterTest, EachPartHasAPlausibleRate) {
   }
   const double kBytes = 1 << 16;
   for (const BenchLimit& limit :
-       {BenchLimit::CopiedBytes(kBytes), BenchLimit::ReadBytes(kBytes)}) {
+       {BenchLimit::CopiedBytes(kBytes), BenchLimit::ReadBytes(kBytes),
+        BenchLimit::UpdatedBytes(kBytes)}) {
     EXPECT_GT(seconds(limit), kBytes / 1e13);
     EXPECT_LT(seconds(limit), kBytes / 1e8);
   }
@@ -81,7 +82,7 @@ TEST(LimitMeterTest, SeveralThreadsAreMeasuredTogether) {
   const ScopedThreadPool scope(&pool);
   BenchLimit limit;
   limit.f32_flops = 1e9;
-  limit.copied_bytes = limit.read_bytes = 1 << 16;
+  limit.copied_bytes = limit.read_bytes = limit.updated_bytes = 1 << 16;
   limit.Call<float>(BenchFunction::kExp, 1e5);
   const double seconds = LimitMeter(limit, 2).Measure();
   EXPECT_GT(seconds, 1e-5);

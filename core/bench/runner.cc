@@ -44,12 +44,6 @@ double Spread(std::vector<double> values) {
   return (values[values.size() - 1 - cut] - values[cut]) / Median(values);
 }
 
-bool HasLimit(const BenchLimit& limit) {
-  return limit.f32_flops > 0 || limit.f64_flops > 0 || limit.copied_bytes > 0 ||
-         limit.read_bytes > 0 || !limit.f32_calls.empty() ||
-         !limit.f64_calls.empty();
-}
-
 std::string TimeText(double seconds) {
   if (seconds >= 1) return absl::StrFormat("%.3g s", seconds);
   if (seconds >= 1e-3) return absl::StrFormat("%.3g ms", seconds * 1e3);
@@ -62,7 +56,8 @@ std::string TimeText(double seconds) {
 std::string RateText(const BenchCase& c, double seconds) {
   const BenchLimit& limit = c.limit;
   const double flops = limit.f32_flops + limit.f64_flops;
-  const double bytes = limit.copied_bytes + limit.read_bytes;
+  const double bytes =
+      limit.copied_bytes + limit.read_bytes + limit.updated_bytes;
   const bool calls = !limit.f32_calls.empty() || !limit.f64_calls.empty();
   if (flops > 0 && bytes == 0 && !calls) {
     return absl::StrFormat("%.1f GFLOP/s", flops / seconds * 1e-9);
@@ -167,7 +162,7 @@ BenchResult JudgeBenchCase(const BenchCase& c, const BenchOptions& options,
     limits.push_back(round.limit_seconds);
     ratios.push_back(round.limit_seconds / round.seconds);
   }
-  const bool has_limit = HasLimit(c.limit);
+  const bool has_limit = c.limit.defined();
   BenchResult result;
   result.name = c.name;
   result.threads = Threads(c, options);

@@ -6,6 +6,7 @@
 #include <algorithm>
 #include <cstddef>
 #include <cstdint>
+#include <functional>
 
 #undef HWY_TARGET_INCLUDE
 #define HWY_TARGET_INCLUDE "core/blas/peak.cc"
@@ -81,8 +82,57 @@ float SumOf(size_t n, const float* x) {
     v2 = hn::Add(v2, hn::LoadU(d, x + i + 2 * step));
     v3 = hn::Add(v3, hn::LoadU(d, x + i + 3 * step));
   }
-  return hn::GetLane(
-      hn::SumOfLanes(d, hn::Add(hn::Add(v0, v1), hn::Add(v2, v3))));
+  float sum =
+      hn::GetLane(hn::SumOfLanes(d, hn::Add(hn::Add(v0, v1), hn::Add(v2, v3))));
+  for (; i < n; ++i) sum += x[i];
+  return sum;
+}
+
+float SumOfFour(size_t n, const float* x) {
+  const hn::ScalableTag<float> d;
+  const size_t step = hn::Lanes(d);
+  const size_t part = n / 4 / step * step;
+  const float* x1 = x + part;
+  const float* x2 = x1 + part;
+  const float* x3 = x2 + part;
+  auto v0 = hn::Zero(d);
+  auto v1 = v0, v2 = v0, v3 = v0;
+  for (size_t i = 0; i < part; i += step) {
+    v0 = hn::Add(v0, hn::LoadU(d, x + i));
+    v1 = hn::Add(v1, hn::LoadU(d, x1 + i));
+    v2 = hn::Add(v2, hn::LoadU(d, x2 + i));
+    v3 = hn::Add(v3, hn::LoadU(d, x3 + i));
+  }
+  float sum =
+      hn::GetLane(hn::SumOfLanes(d, hn::Add(hn::Add(v0, v1), hn::Add(v2, v3))));
+  for (size_t i = 4 * part; i < n; ++i) sum += x[i];
+  return sum;
+}
+
+void Update(size_t n, float factor, float* x) {
+  const hn::ScalableTag<float> d;
+  const size_t step = hn::Lanes(d);
+  const auto f = hn::Set(d, factor);
+  size_t i = 0;
+  for (; i + 2 * step <= n; i += 2 * step) {
+    hn::StoreU(hn::Mul(f, hn::LoadU(d, x + i)), d, x + i);
+    hn::StoreU(hn::Mul(f, hn::LoadU(d, x + i + step)), d, x + i + step);
+  }
+  for (; i < n; ++i) x[i] *= factor;
+}
+
+void UpdateFour(size_t n, float factor, float* x) {
+  const hn::ScalableTag<float> d;
+  const size_t step = hn::Lanes(d);
+  const auto f = hn::Set(d, factor);
+  const size_t part = n / 4 / step * step;
+  for (size_t i = 0; i < part; i += step) {
+    for (size_t walk = 0; walk < 4; ++walk) {
+      float* p = x + walk * part + i;
+      hn::StoreU(hn::Mul(f, hn::LoadU(d, p)), d, p);
+    }
+  }
+  for (size_t i = 4 * part; i < n; ++i) x[i] *= factor;
 }
 
 void Copy(size_t n, const float* x, float* y) {
@@ -122,6 +172,9 @@ namespace septet {
 HWY_EXPORT(MultiplyAddsF32);
 HWY_EXPORT(MultiplyAddsF64);
 HWY_EXPORT(SumOf);
+HWY_EXPORT(SumOfFour);
+HWY_EXPORT(Update);
+HWY_EXPORT(UpdateFour);
 HWY_EXPORT(Copy);
 HWY_EXPORT(StreamingCopy);
 
@@ -169,6 +222,15 @@ double MultiplyAddLoop<double>(int64_t rounds) {
 float ReadLoop(int64_t n, const float* x) {
   return HWY_DYNAMIC_DISPATCH(SumOf)(static_cast<size_t>(n), x);
 }
+float ReadFourLoop(int64_t n, const float* x) {
+  return HWY_DYNAMIC_DISPATCH(SumOfFour)(static_cast<size_t>(n), x);
+}
+void UpdateLoop(int64_t n, float factor, float* x) {
+  HWY_DYNAMIC_DISPATCH(Update)(static_cast<size_t>(n), factor, x);
+}
+void UpdateFourLoop(int64_t n, float factor, float* x) {
+  HWY_DYNAMIC_DISPATCH(UpdateFour)(static_cast<size_t>(n), factor, x);
+}
 void CopyLoop(int64_t n, const float* x, float* y) {
   HWY_DYNAMIC_DISPATCH(Copy)(static_cast<size_t>(n), x, y);
 }
@@ -196,34 +258,45 @@ hwy::AlignedFreeUniquePtr<float[]> Ones(int64_t n) {
   return x;
 }
 
+// The better of two loops, each of which moves `bytes` a call.
+template <typename Loop>
+double BetterRate(double bytes, const Loop& loop, const Loop& other) {
+  const int64_t passes = Passes(static_cast<int64_t>(bytes));
+  double best = 0;
+  for (const Loop& run : {loop, other}) {
+    best = std::max(best, BestRate([&] {
+                      for (int64_t pass = 0; pass < passes; ++pass) run();
+                      return static_cast<double>(passes) * bytes;
+                    }));
+  }
+  return best;
+}
+
 }  // namespace
 
 double PeakReadBandwidth(int64_t bytes) {
   const int64_t n = std::max<int64_t>(1, bytes / 4);
   const auto x = Ones(n);
   volatile float sink = 0;
-  const int64_t passes = Passes(bytes);
-  return BestRate([&] {
-    for (int64_t pass = 0; pass < passes; ++pass) sink = ReadLoop(n, x.get());
-    return static_cast<double>(passes) * 4 * static_cast<double>(n);
-  });
+  return BetterRate<std::function<void()>>(
+      4 * static_cast<double>(n), [&] { sink = ReadLoop(n, x.get()); },
+      [&] { sink = ReadFourLoop(n, x.get()); });
 }
 
 double PeakCopyBandwidth(int64_t bytes) {
   const int64_t n = std::max<int64_t>(1, bytes / 8);
   const auto x = Ones(n), y = Ones(n);
-  const int64_t passes = Passes(bytes);
-  double best = 0;
-  for (const auto loop : {&CopyLoop, &StreamingCopyLoop}) {
-    best = std::max(best, BestRate([&] {
-                      for (int64_t pass = 0; pass < passes; ++pass) {
-                        loop(n, x.get(), y.get());
-                      }
-                      return static_cast<double>(passes) * 8 *
-                             static_cast<double>(n);
-                    }));
-  }
-  return best;
+  return BetterRate<std::function<void()>>(
+      8 * static_cast<double>(n), [&] { CopyLoop(n, x.get(), y.get()); },
+      [&] { StreamingCopyLoop(n, x.get(), y.get()); });
+}
+
+double PeakUpdateBandwidth(int64_t bytes) {
+  const int64_t n = std::max<int64_t>(1, bytes / 8);
+  const auto x = Ones(n);
+  return BetterRate<std::function<void()>>(
+      8 * static_cast<double>(n), [&] { UpdateLoop(n, 1, x.get()); },
+      [&] { UpdateFourLoop(n, 1, x.get()); });
 }
 
 }  // namespace septet

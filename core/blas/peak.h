@@ -27,13 +27,21 @@ template <typename T>
 double PeakFlops();
 
 // Bytes per second read by sums over a buffer of that many bytes (which is
-// allocated and filled), best of several passes.
+// allocated and filled): the better of one walk and of four side by side, which
+// the prefetchers of some machines serve half as fast again, best of several
+// passes.
 double PeakReadBandwidth(int64_t bytes);
 
 // Bytes per second read and written, both counted, by copying one half of a
 // working set of that many bytes to the other: the better of ordinary and
-// streaming stores, best of several passes.
+// streaming stores, in one ascending walk as STREAM has it, best of several
+// passes.
 double PeakCopyBandwidth(int64_t bytes);
+
+// Bytes per second read and written, both counted, by scaling a buffer in place
+// that is half as many bytes long: what is written has been read, and is not
+// fetched for that. The better of one walk and of four, best of several passes.
+double PeakUpdateBandwidth(int64_t bytes);
 
 // The loops themselves, for harnesses that have a clock of their own.
 //
@@ -41,8 +49,12 @@ double PeakCopyBandwidth(int64_t bytes);
 // operations done. T: float, double.
 template <typename T>
 double MultiplyAddLoop(int64_t rounds);
-// The sum of n floats, in some order.
+// The sum of n floats, in some order; in one walk, or in four side by side.
 float ReadLoop(int64_t n, const float* x);
+float ReadFourLoop(int64_t n, const float* x);
+// x <- factor x, likewise.
+void UpdateLoop(int64_t n, float factor, float* x);
+void UpdateFourLoop(int64_t n, float factor, float* x);
 // y = x. Streaming stores go around the caches and are complete on return; x
 // and y need an alignment of kLoopAlignment bytes then.
 constexpr int64_t kLoopAlignment = 64;

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "septet/core/blas/peak.h"
 
+#include <algorithm>
 #include <cmath>
 #include <cstdint>
 #include <vector>
@@ -21,9 +22,11 @@ TEST(PeakTest, RatesArePlausible) {
   const double bandwidth = PeakReadBandwidth(1 << 16);
   EXPECT_GT(bandwidth, 1e8);
   EXPECT_LT(bandwidth, 1e13);
-  const double copy = PeakCopyBandwidth(1 << 16);
-  EXPECT_GT(copy, 1e8);
-  EXPECT_LT(copy, 1e13);
+  for (const double both :
+       {PeakCopyBandwidth(1 << 16), PeakUpdateBandwidth(1 << 16)}) {
+    EXPECT_GT(both, 1e8);
+    EXPECT_LT(both, 1e13);
+  }
 }
 
 TEST(PeakTest, LoopsDoWhatTheyCount) {
@@ -43,8 +46,15 @@ TEST(PeakTest, LoopsDoWhatTheyCount) {
       EXPECT_EQ(z[i], i < n ? x[i] : 0.0f);
     }
   }
-  const std::vector<float> ones(1024, 1.0f);
-  EXPECT_EQ(ReadLoop(1024, ones.data()), 1024);
+  for (const int64_t n : {1, 31, 32, 33, 64, 127, 1000}) {
+    std::vector<float> x(1024, 1.0f);
+    std::fill_n(x.begin() + n, 1024 - n, 100.0f);
+    EXPECT_EQ(ReadLoop(n, x.data()), n);
+    EXPECT_EQ(ReadFourLoop(n, x.data()), n);
+    UpdateLoop(n, 3, x.data());
+    UpdateFourLoop(n, 2, x.data());
+    for (int i = 0; i < 1024; ++i) EXPECT_EQ(x[i], i < n ? 6 : 100) << n;
+  }
 }
 
 TEST(PeakTest, ThreadTimeGrowsWithWork) {

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// Updates of parameters out of cache, beside copying: each byte that is read or
-// written counts once.
+// Updates of parameters out of cache, beside the plainest update in place: each
+// byte that is read or written counts once.
 #include <cmath>
 #include <cstddef>
 #include <cstdint>
@@ -74,7 +74,7 @@ void Register(std::string name, double bytes,
               std::function<absl::StatusOr<BenchKernel>()> prepare) {
   BenchCase c;
   c.name = std::move(name);
-  c.limit = BenchLimit::CopiedBytes(bytes);
+  c.limit = BenchLimit::UpdatedBytes(bytes);
   c.elements = kCount;
   c.prepare = std::move(prepare);
   RegisterBenchCase(std::move(c));
