@@ -6,7 +6,9 @@
 #include <cstddef>
 #include <cstdint>
 #include <limits>
+#include <mutex>
 #include <type_traits>
+#include <utility>
 
 #include "absl/status/status.h"
 #include "absl/strings/str_cat.h"
@@ -483,28 +485,26 @@ absl::Status RunBatched(const GemmShape& s, const GemmBatch& batch, const T* a,
   if (extent == 0) return absl::OkStatus();
   const double work = 2.0 * static_cast<double>(s.m) *
                       static_cast<double>(s.n) * static_cast<double>(s.k + 1);
-  std::atomic<bool> failed{false};
+  absl::Status first_error;
+  std::mutex mutex;
   const auto some = [&](int64_t begin, int64_t end) {
     for (int64_t i = begin; i < end; ++i) {
-      if (!Run(s, a + i * batch.stride_a, lda, b + i * batch.stride_b, ldb,
-               c + i * batch.stride_c, ldc, scale)
-               .ok()) {
-        failed = true;
-      }
+      absl::Status status =
+          Run(s, a + i * batch.stride_a, lda, b + i * batch.stride_b, ldb,
+              c + i * batch.stride_c, ldc, scale);
+      if (status.ok()) continue;
+      const std::lock_guard<std::mutex> lock(mutex);
+      first_error.Update(std::move(status));
     }
   };
   if (work > 1e8) {
     // Large enough to be cut by itself.
     some(0, batch.count);
   } else {
-    const int64_t grain = 1 + static_cast<int64_t>(2e6 / work);
+    const int64_t grain = 1 + static_cast<int64_t>(kTaskOperations / work);
     ParallelFor(batch.count, grain, some);
   }
-  if (failed) {
-    return absl::InternalError(absl::StrCat("gemm: oneDNN failed on m ", s.m,
-                                            ", n ", s.n, ", k ", s.k));
-  }
-  return absl::OkStatus();
+  return first_error;
 }
 
 }  // namespace

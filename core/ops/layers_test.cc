@@ -324,7 +324,7 @@ TEST(MatMulTest, Errors) {
       StatusIs(absl::StatusCode::kInvalidArgument, HasSubstr("dtypes differ")));
   EXPECT_THAT(MatMul(Tensor::Scalar(1, DType::kF32).value(), b),
               StatusIs(absl::StatusCode::kInvalidArgument,
-                       HasSubstr("expected rank 2")));
+                       HasSubstr("expected rank 1 to 8")));
 }
 
 TEST(LinearTest, KernelMatchesFormulaAndGradients) {
