@@ -1,10 +1,11 @@
 // SPDX-License-Identifier: Apache-2.0
-// Losses of classes against their definition in double, their composites,
-// central differences, and their errors.
+// Losses of numbers against their definitions, central differences, and their
+// errors. Losses of classes: cross_entropy_test.cc.
 #include "septet/core/ops/loss.h"
 
 #include <cmath>
 #include <cstdint>
+#include <functional>
 #include <limits>
 #include <string>
 #include <vector>
@@ -14,14 +15,12 @@
 #include "gmock/gmock.h"
 #include "gtest/gtest.h"
 #include "septet/core/autograd/gradient_checker.h"
-#include "septet/core/autograd/op.h"
 #include "septet/core/autograd/tape.h"
 #include "septet/core/autograd/var.h"
 #include "septet/core/base/status_testutil.h"
 #include "septet/core/base/thread_pool.h"
 #include "septet/core/ops/op_testutil.h"
 #include "septet/core/ops/softmax.h"
-#include "septet/core/random/philox.h"
 #include "septet/core/tensor/dtype.h"
 #include "septet/core/tensor/shape.h"
 #include "septet/core/tensor/tensor.h"
@@ -29,278 +28,275 @@
 namespace septet {
 namespace {
 
-using ::testing::Contains;
-using ::testing::ElementsAre;
 using ::testing::HasSubstr;
 
-constexpr LossReduction kReductions[] = {
-    LossReduction::kMean, LossReduction::kSum, LossReduction::kNone};
 constexpr double kInf = std::numeric_limits<double>::infinity();
 
-// Classes below n; every fifth row has `ignored`.
-Tensor RandomTargets(const Shape& shape, int64_t n, int64_t ignored = -100) {
-  Tensor ids = Tensor::Empty(shape, DType::kI64).value();
-  for (int64_t i = 0; i < ids.num_elements(); ++i) {
-    ids.mutable_data<int64_t>()[i] =
-        i % 5 == 3
-            ? ignored
-            : Philox4x32({3, 7}, {static_cast<uint32_t>(i), 0, 0, 0})[0] % n;
-  }
-  return ids;
+// A loss of two tensors of one shape, and its term of two numbers.
+struct Pair {
+  std::string name;
+  std::string second;
+  std::function<Var(const Var&, const Var&, LossReduction)> loss;
+  std::function<double(double, double)> term;
+};
+
+double HuberTerm(double r, double delta) {
+  r = std::abs(r);
+  return r <= delta ? r * r / 2 : delta * (r - delta / 2);
 }
 
-// By definition, in long double.
-std::vector<double> Oracle(const Tensor& logits, const Tensor& targets,
-                           const CrossEntropyOptions& options) {
-  const std::vector<double> x = logits.ToVector<double>();
-  const std::vector<int64_t> t = targets.ToVector<int64_t>();
-  const auto n = static_cast<size_t>(logits.dim(logits.rank() - 1));
-  std::vector<double> rows;
-  long double total = 0;
-  int64_t counted = 0;
-  for (size_t r = 0; r < t.size(); ++r) {
-    long double loss = 0;
-    if (t[r] != options.ignore_index) {
-      long double max = x[r * n];
-      for (size_t j = 1; j < n; ++j)
-        max = std::max<long double>(max, x[r * n + j]);
-      long double sum = 0;
-      for (size_t j = 0; j < n; ++j) sum += std::exp(x[r * n + j] - max);
-      for (size_t j = 0; j < n; ++j) {
-        const long double q =
-            options.label_smoothing / n +
-            (static_cast<int64_t>(j) == t[r] ? 1 - options.label_smoothing : 0);
-        if (q != 0) loss -= q * (x[r * n + j] - max - std::log(sum));
+const std::vector<Pair>& Pairs() {
+  static const auto* const pairs = new std::vector<Pair>{
+      {"mse", "target", &Mse,
+       [](double a, double b) { return (a - b) * (a - b); }},
+      {"l1", "target", &L1, [](double a, double b) { return std::abs(a - b); }},
+      {"huber", "target",
+       [](const Var& a, const Var& b, LossReduction reduction) {
+         return Huber(a, b, 0.7, reduction);
+       },
+       [](double a, double b) { return HuberTerm(a - b, 0.7); }},
+      {"smooth_l1", "target",
+       [](const Var& a, const Var& b, LossReduction reduction) {
+         return SmoothL1(a, b, 0.25, reduction);
+       },
+       [](double a, double b) { return HuberTerm(a - b, 0.25) / 0.25; }},
+      {"bce_with_logits", "targets",
+       [](const Var& a, const Var& b, LossReduction reduction) {
+         return BceWithLogits(a, b, Var(), reduction);
+       },
+       [](double x, double t) {
+         return t * std::log1p(std::exp(-x)) +
+                (1 - t) * std::log1p(std::exp(x));
+       }},
+  };
+  return *pairs;
+}
+
+TEST(LossTest, TermsReductionsAndGradients) {
+  for (const Pair& pair : Pairs()) {
+    SCOPED_TRACE(pair.name);
+    for (const DType dtype : {DType::kF32, DType::kF64}) {
+      const Tensor a = RandomTensor({3, 5}, dtype, 1, -2, 2);
+      const Tensor b = RandomTensor({3, 5}, dtype, 2, 0, 1);
+      const std::vector<double> va = a.ToVector<double>();
+      const std::vector<double> vb = b.ToVector<double>();
+      std::vector<double> want;
+      double sum = 0;
+      for (size_t i = 0; i < va.size(); ++i) {
+        want.push_back(pair.term(va[i], vb[i]));
+        sum += want.back();
       }
-      ++counted;
+      const double tolerance = dtype == DType::kF32 ? 3e-6 : 1e-14;
+      ExpectNear(pair.loss(a, b, LossReduction::kNone).tensor(),
+                 Tensor::FromValues<double>({3, 5}, want).value(), tolerance);
+      ExpectNear(pair.loss(a, b, LossReduction::kSum).tensor(),
+                 Tensor::Scalar(sum, DType::kF64).value(), tolerance);
+      ExpectNear(pair.loss(a, b, LossReduction::kMean).tensor(),
+                 Tensor::Scalar(sum / 15, DType::kF64).value(), tolerance);
     }
-    rows.push_back(static_cast<double>(loss));
-    total += loss;
-  }
-  if (options.reduction == LossReduction::kNone) return rows;
-  if (options.reduction == LossReduction::kMean && counted > 0) {
-    total /= counted;
-  }
-  return {static_cast<double>(total)};
-}
-
-TEST(CrossEntropyTest, AgreesWithTheDefinitionInManyShapes) {
-  for (const int64_t v : {1, 2, 3, 7, 15, 16, 17, 63, 64, 65, 257, 2049}) {
-    for (const double smoothing : {0.0, 0.1, 1.0}) {
-      for (const LossReduction reduction : kReductions) {
-        SCOPED_TRACE(v);
-        const CrossEntropyOptions options{reduction, -100, smoothing};
-        const Tensor targets = RandomTargets({3, 2}, v);
-        for (const DType dtype : {DType::kF32, DType::kF64}) {
-          const Tensor logits = RandomTensor({3, 2, v}, dtype, 1, -5, 5);
-          DispatchTrace trace;
-          const Var loss = CrossEntropy(logits, targets, options);
-          SEPTET_ASSERT_OK(loss);
-          EXPECT_THAT(trace.lines(), Contains(HasSubstr("cross_entropy cpu/")));
-          EXPECT_THAT(trace.lines(), Contains(HasSubstr("highway")));
-          EXPECT_EQ(loss.shape(), reduction == LossReduction::kNone
-                                      ? targets.shape()
-                                      : Shape());
-          const std::vector<double> want = Oracle(logits, targets, options);
-          // A few roundings of numbers of at most 10 + log V, six rows.
-          ExpectNear(loss.tensor(),
-                     Tensor::FromValues<double>(loss.shape(), want).value(),
-                     dtype == DType::kF32 ? 5e-6 : 1e-14);
-          const Var again =
-              CrossEntropy(logits, targets.To(DType::kI32), options);
-          EXPECT_EQ(again.tensor().ToVector<double>(),
-                    loss.tensor().ToVector<double>());
-        }
-      }
-    }
-  }
-}
-
-TEST(CrossEntropyTest, KernelMatchesComposite) {
-  for (const int64_t v : {1, 5, 33}) {
-    for (const double smoothing : {0.0, 0.2, 1.0}) {
-      for (const LossReduction reduction : kReductions) {
-        const CrossEntropyOptions options{reduction, 2, smoothing};
-        const Tensor logits = RandomTensor({7, v}, DType::kF64, 1, -5, 5);
-        const Tensor targets = RandomTargets({7}, v, 2);
-        const auto gradient = [&](std::vector<double>* loss) {
-          Tape tape;
-          const Var x = tape.Watch(logits);
-          const Var y = CrossEntropy(x, targets, options);
-          *loss = y.tensor().ToVector<double>();
-          const Tensor g = RandomTensor(y.shape(), DType::kF64, 4);
-          return tape.GradVars({y}, {g}, {x}, false).value()[0].tensor();
-        };
-        std::vector<double> fused;
-        std::vector<double> formula;
-        const Tensor dx = gradient(&fused);
-        ScopedReference reference;
-        ExpectNear(dx, gradient(&formula), 1e-14);
-        for (size_t i = 0; i < fused.size(); ++i) {
-          EXPECT_NEAR(fused[i], formula[i], 1e-13);
-        }
-      }
-    }
-  }
-}
-
-TEST(CrossEntropyTest, Gradients) {
-  for (const double smoothing : {0.0, 0.3}) {
-    for (const LossReduction reduction : kReductions) {
-      const CrossEntropyOptions options{reduction, -1, smoothing};
-      const Tensor targets = RandomTargets({2, 3}, 4, -1);
+    for (const LossReduction reduction :
+         {LossReduction::kMean, LossReduction::kNone}) {
       SEPTET_EXPECT_OK(CheckGradients(
           [&](absl::Span<const Var> in) {
-            return CrossEntropy(in[0], targets, options);
+            return pair.loss(in[0], in[1], reduction);
           },
-          {RandomTensor({2, 3, 4}, DType::kF64, 1, -2, 2)}, {1e-5, 1e-6}));
+          {RandomTensor({2, 3}, DType::kF64, 3, -2, 2),
+           RandomTensor({2, 3}, DType::kF64, 4, 0, 1)},
+          {1e-5, 1e-6}));
     }
   }
 }
 
-Tensor GradOf(const Tensor& logits, const Tensor& targets,
-              const CrossEntropyOptions& options = {}) {
-  Tape tape;
-  const Var x = tape.Watch(logits);
-  return tape.Grad(CrossEntropy(x, targets, options), {x}).value()[0];
-}
-
-TEST(CrossEntropyTest, HugeAndInfiniteLogits) {
-  const Tensor zero = Tensor::Zeros({1}, DType::kI64).value();
-  for (const DType dtype : {DType::kF32, DType::kF64}) {
-    const auto loss = [&](std::vector<double> row) {
-      const auto n = static_cast<int64_t>(row.size());
-      const Tensor x =
-          Tensor::FromValues<double>({1, n}, row)->To(dtype).value();
-      for (const double g : GradOf(x, zero).ToVector<double>()) {
-        EXPECT_FALSE(std::isnan(g)) << row[1];
-      }
-      return CrossEntropy(x, zero).tensor().ToVector<double>()[0];
-    };
-    const double eps = dtype == DType::kF32 ? 1e-7 : 1e-15;
-    EXPECT_EQ(loss({1e30, 0}), 0);
-    EXPECT_NEAR(loss({0, 1e30}), 1e30, 1e30 * eps);
-    // An offset does no harm: log 2.
-    EXPECT_NEAR(loss({1e6, 1e6}), std::log(2.0), 2 * eps);
-    EXPECT_EQ(loss({0, -kInf}), 0);
-    EXPECT_EQ(loss({-kInf, 0}), kInf);
-    EXPECT_NEAR(loss({0, -kInf, 0}), std::log(2.0), 2 * eps);
-    // One class: no loss, no gradient.
+TEST(LossTest, OfNothingIsZero) {
+  const Tensor none = Tensor::Zeros({0, 3}, DType::kF32).value();
+  for (const Pair& pair : Pairs()) {
     EXPECT_EQ(
-        CrossEntropy(Tensor::FromValues<double>({1, 1}, {5})->To(dtype), zero)
-            .tensor()
-            .ToVector<double>()[0],
-        0);
+        pair.loss(none, none, LossReduction::kMean).tensor().item<float>(), 0);
   }
-  const Tensor none =
-      Tensor::FromValues<double>({1, 2}, {-kInf, -kInf}).value();
-  EXPECT_TRUE(std::isnan(CrossEntropy(none, zero).tensor().item<double>()));
 }
 
-TEST(CrossEntropyTest, AllIgnoredIsZeroWithoutGradient) {
-  const Tensor logits =
-      Tensor::FromValues<double>({2, 2}, {1, NAN, 3, 4}).value();
-  const Tensor targets = Tensor::FromValues<int64_t>({2}, {-100, -100}).value();
-  for (const LossReduction reduction :
-       {LossReduction::kMean, LossReduction::kSum}) {
-    EXPECT_EQ(
-        CrossEntropy(logits, targets, {reduction}).tensor().item<double>(), 0);
-    EXPECT_THAT(GradOf(logits, targets, {reduction}).ToVector<double>(),
-                ElementsAre(0, 0, 0, 0));
+TEST(LossTest, ErrorsOfPairs) {
+  const Tensor a = RandomTensor({2, 3}, DType::kF32, 1);
+  for (const Pair& pair : Pairs()) {
+    EXPECT_THAT(
+        pair.loss(a, RandomTensor({3}, DType::kF32, 1), LossReduction::kMean),
+        StatusIs(absl::StatusCode::kInvalidArgument,
+                 HasSubstr(pair.name + ": " + pair.second +
+                           " is f32 [3], expected the shape of ")));
+    EXPECT_THAT(
+        pair.loss(a, RandomTensor({2, 3}, DType::kF64, 1), LossReduction::kSum),
+        StatusIs(absl::StatusCode::kInvalidArgument,
+                 HasSubstr(pair.name + ": dtypes differ")));
+    EXPECT_THAT(pair.loss(a, Var(), LossReduction::kMean),
+                StatusIs(absl::StatusCode::kInvalidArgument,
+                         HasSubstr(pair.second + " is not given")));
+    EXPECT_THAT(
+        pair.loss(Tensor::Zeros({1}, DType::kI32),
+                  Tensor::Zeros({1}, DType::kI32), LossReduction::kMean),
+        StatusIs(absl::StatusCode::kInvalidArgument,
+                 HasSubstr("is i32 [1], expected f32 or f64")));
   }
-  // Nothing at all, too.
-  const Tensor empty = Tensor::Zeros({0, 3}, DType::kF64).value();
-  const Tensor no_targets = Tensor::Zeros({0}, DType::kI64).value();
-  EXPECT_EQ(CrossEntropy(empty, no_targets).tensor().item<double>(), 0);
-  EXPECT_EQ(GradOf(empty, no_targets).shape(), Shape({0, 3}));
+  for (const double width : {0.0, -1.0, kInf, std::nan("")}) {
+    EXPECT_THAT(Huber(a, a, width), StatusIs(absl::StatusCode::kInvalidArgument,
+                                             HasSubstr("huber: delta is ")));
+    EXPECT_THAT(SmoothL1(a, a, width),
+                StatusIs(absl::StatusCode::kInvalidArgument,
+                         HasSubstr("smooth_l1: beta is ")));
+  }
 }
 
-TEST(CrossEntropyTest, GradientRowsSumToZero) {
-  const Tensor logits = RandomTensor({9, 50}, DType::kF64, 1, -9, 9);
-  const Tensor targets = RandomTargets({9}, 50);
-  const std::vector<double> dx =
-      GradOf(logits, targets, {LossReduction::kSum, -100, 0.1})
+TEST(BceTest, IsAccurateForLargeLogits) {
+  const Tensor x =
+      Tensor::FromValues<double>({4}, {-50, 50, -1e6, 1e6}).value();
+  const Tensor t = Tensor::FromValues<double>({4}, {0, 1, 1, 0}).value();
+  const std::vector<double> got =
+      BceWithLogits(x, t, Var(), LossReduction::kNone)
+          .tensor()
           .ToVector<double>();
-  for (int r = 0; r < 9; ++r) {
-    double sum = 0;
-    for (int j = 0; j < 50; ++j) sum += dx[r * 50 + j];
-    EXPECT_NEAR(sum, 0, 1e-14);
-  }
+  EXPECT_NEAR(got[0], std::exp(-50.0), 1e-15 * std::exp(-50.0));
+  EXPECT_NEAR(got[1], std::exp(-50.0), 1e-15 * std::exp(-50.0));
+  EXPECT_EQ(got[2], 1e6);
+  EXPECT_EQ(got[3], 1e6);
 }
 
-TEST(CrossEntropyTest, BitsDoNotDependOnThreads) {
-  const Tensor logits = RandomTensor({900, 257}, DType::kF32, 1, -9, 9);
-  const Tensor targets = RandomTargets({900}, 257);
+TEST(BceTest, PositiveWeight) {
+  const Tensor x = RandomTensor({2, 3}, DType::kF64, 1, -2, 2);
+  const Tensor t = RandomTensor({2, 3}, DType::kF64, 2, 0, 1);
+  const Tensor w = RandomTensor({3}, DType::kF64, 3, 0.5, 4);
+  std::vector<double> want;
+  for (int i = 0; i < 6; ++i) {
+    const double xi = x.ToVector<double>()[i];
+    const double ti = t.ToVector<double>()[i];
+    want.push_back(w.ToVector<double>()[i % 3] * ti *
+                       std::log1p(std::exp(-xi)) +
+                   (1 - ti) * std::log1p(std::exp(xi)));
+  }
+  ExpectNear(BceWithLogits(x, t, w, LossReduction::kNone).tensor(),
+             Tensor::FromValues<double>({2, 3}, want).value(), 1e-14);
+  SEPTET_EXPECT_OK(CheckGradients(
+      [](absl::Span<const Var> in) {
+        return BceWithLogits(in[0], in[1], in[2]);
+      },
+      {x, t, w}, {1e-5, 1e-6}));
+  EXPECT_THAT(BceWithLogits(x, t, RandomTensor({2}, DType::kF64, 3)),
+              StatusIs(absl::StatusCode::kInvalidArgument,
+                       HasSubstr("bce_with_logits: positive_weight is f64 [2], "
+                                 "which does not broadcast to logits")));
+  EXPECT_THAT(
+      BceWithLogits(x, t, RandomTensor({3}, DType::kF32, 3)),
+      StatusIs(absl::StatusCode::kInvalidArgument, HasSubstr("dtypes differ")));
+}
+
+TEST(KlDivTest, OfDistributions) {
+  const Tensor p =
+      Softmax(RandomTensor({4, 5}, DType::kF64, 1, -2, 2)).tensor();
+  const Tensor log_q =
+      LogSoftmax(RandomTensor({4, 5}, DType::kF64, 2, -2, 2)).tensor();
+  const Tensor log_p =
+      LogSoftmax(RandomTensor({4, 5}, DType::kF64, 1, -2, 2)).tensor();
+  std::vector<double> want(4, 0.0);
+  for (int i = 0; i < 20; ++i) {
+    const double pi = p.ToVector<double>()[i];
+    want[i / 5] += pi * (std::log(pi) - log_q.ToVector<double>()[i]);
+  }
+  const Tensor rows = Tensor::FromValues<double>({4}, want).value();
+  ExpectNear(KlDiv(log_q, p, LossReduction::kNone).tensor(), rows, 1e-14);
+  ExpectNear(KlDivOfLogs(log_q, log_p, LossReduction::kNone).tensor(), rows,
+             1e-14);
+  EXPECT_NEAR(KlDiv(log_q, p).tensor().item<double>(),
+              (want[0] + want[1] + want[2] + want[3]) / 4, 1e-14);
+  // Of a distribution and itself.
+  EXPECT_NEAR(KlDivOfLogs(log_p, log_p).tensor().item<double>(), 0, 1e-15);
+  SEPTET_EXPECT_OK(CheckGradients(
+      [](absl::Span<const Var> in) { return KlDiv(in[0], in[1]); }, {log_q, p},
+      {1e-6, 1e-6}));
+  SEPTET_EXPECT_OK(CheckGradients(
+      [](absl::Span<const Var> in) { return KlDivOfLogs(in[0], in[1]); },
+      {log_q, log_p}, {1e-5, 1e-6}));
+}
+
+TEST(KlDivTest, AbsentClassesAddNothingAndHaveFiniteGradients) {
+  const Tensor log_q =
+      Tensor::FromValues<double>({1, 3}, {std::log(0.5), std::log(0.5), -kInf})
+          .value();
+  const Tensor p = Tensor::FromValues<double>({1, 3}, {1, 0, 0}).value();
+  const Tensor log_p =
+      Tensor::FromValues<double>({1, 3}, {0, -kInf, -kInf}).value();
+  for (const bool logs : {false, true}) {
+    Tape tape;
+    const Var q = tape.Watch(log_q);
+    const Var second = tape.Watch(logs ? log_p : p);
+    const Var loss = logs ? KlDivOfLogs(q, second) : KlDiv(q, second);
+    EXPECT_NEAR(loss.tensor().item<double>(), std::log(2.0), 1e-15);
+    SEPTET_ASSERT_OK_AND_ASSIGN(std::vector<Tensor> grads,
+                                tape.Grad(loss, {q, second}));
+    for (const Tensor& grad : grads) {
+      for (const double g : grad.ToVector<double>()) {
+        EXPECT_TRUE(std::isfinite(g));
+      }
+    }
+  }
+  // A class that q does not know, but p has.
+  EXPECT_EQ(KlDiv(log_q, Tensor::FromValues<double>({1, 3}, {0, 0, 1}))
+                .tensor()
+                .item<double>(),
+            kInf);
+  EXPECT_THAT(
+      KlDiv(Tensor::Scalar(0, DType::kF32), Tensor::Scalar(1, DType::kF32)),
+      StatusIs(absl::StatusCode::kInvalidArgument,
+               HasSubstr("kl_div: log_q is f32 [], expected rank 1")));
+  EXPECT_THAT(KlDivOfLogs(log_q, RandomTensor({3}, DType::kF64, 1)),
+              StatusIs(absl::StatusCode::kInvalidArgument,
+                       HasSubstr("kl_div_of_logs: log_p is f64 [3]")));
+}
+
+TEST(GaussianNllTest, ValuesGradientsAndErrors) {
+  const Tensor mean = RandomTensor({2, 3}, DType::kF64, 1);
+  const Tensor log_variance = RandomTensor({3}, DType::kF64, 2, -2, 1);
+  const Tensor target = RandomTensor({2, 3}, DType::kF64, 3);
+  std::vector<double> want;
+  for (int i = 0; i < 6; ++i) {
+    const double v = std::exp(log_variance.ToVector<double>()[i % 3]);
+    const double r = target.ToVector<double>()[i] - mean.ToVector<double>()[i];
+    want.push_back(-std::log(std::exp(-r * r / (2 * v)) /
+                             std::sqrt(2 * std::acos(-1.0) * v)));
+  }
+  ExpectNear(
+      GaussianNll(mean, log_variance, target, LossReduction::kNone).tensor(),
+      Tensor::FromValues<double>({2, 3}, want).value(), 1e-14);
+  SEPTET_EXPECT_OK(CheckGradients(
+      [](absl::Span<const Var> in) { return GaussianNll(in[0], in[1], in[2]); },
+      {mean, log_variance, target}, {1e-5, 1e-6}));
+  EXPECT_THAT(GaussianNll(mean, RandomTensor({2}, DType::kF64, 1), target),
+              StatusIs(absl::StatusCode::kInvalidArgument,
+                       HasSubstr("gaussian_nll: log_variance is f64 [2], which "
+                                 "does not broadcast to mean, [2, 3]")));
+  EXPECT_THAT(GaussianNll(mean, log_variance, log_variance),
+              StatusIs(absl::StatusCode::kInvalidArgument,
+                       HasSubstr("gaussian_nll: target is f64 [3], expected "
+                                 "the shape of mean, [2, 3]")));
+}
+
+TEST(LossTest, BitsDoNotDependOnThreads) {
+  const Tensor a = RandomTensor({300, 500}, DType::kF32, 1, -2, 2);
+  const Tensor b = RandomTensor({300, 500}, DType::kF32, 2, 0, 1);
   const auto run = [&] {
-    std::vector<float> bits = GradOf(logits, targets).ToVector<float>();
-    bits.push_back(CrossEntropy(logits, targets).tensor().item<float>());
+    std::vector<float> bits;
+    for (const Pair& pair : Pairs()) {
+      Tape tape;
+      const Var x = tape.Watch(a);
+      const Var loss = pair.loss(x, b, LossReduction::kMean);
+      bits.push_back(loss.tensor().item<float>());
+      for (const float g : tape.Grad(loss, {x}).value()[0].ToVector<float>()) {
+        bits.push_back(g);
+      }
+    }
     return bits;
   };
   const std::vector<float> serial = run();
-  for (const int threads : {2, 3}) {
-    ThreadPool pool(threads);
-    ScopedThreadPool scope(&pool);
-    EXPECT_EQ(run(), serial);
-  }
-}
-
-TEST(CrossEntropyTest, Errors) {
-  const Tensor logits = RandomTensor({2, 3}, DType::kF32, 1);
-  const auto targets = [](std::vector<int64_t> values) {
-    const auto n = static_cast<int64_t>(values.size());
-    return Tensor::FromValues<int64_t>({n}, values).value();
-  };
-  EXPECT_THAT(CrossEntropy(logits, targets({0, 3})),
-              StatusIs(absl::StatusCode::kInvalidArgument,
-                       HasSubstr("cross_entropy: targets[1] is 3, expected 0 "
-                                 "<= targets < 3 (classes) or -100")));
-  EXPECT_THAT(CrossEntropy(logits, targets({-1, 0})),
-              StatusIs(absl::StatusCode::kInvalidArgument,
-                       HasSubstr("targets[0] is -1")));
-  EXPECT_THAT(CrossEntropy(logits, targets({0, 0, 0})),
-              StatusIs(absl::StatusCode::kInvalidArgument,
-                       HasSubstr("targets is i64 [3], expected the shape of "
-                                 "logits without its last axis, f32 [2, 3]")));
-  EXPECT_THAT(CrossEntropy(logits, RandomTensor({2}, DType::kF32, 1)),
-              StatusIs(absl::StatusCode::kInvalidArgument,
-                       HasSubstr("targets is f32 [2], expected i32 or i64")));
-  EXPECT_THAT(CrossEntropy(Tensor::Zeros({2, 0}, DType::kF32), targets({0, 0})),
-              StatusIs(absl::StatusCode::kInvalidArgument,
-                       HasSubstr("expected a last axis >= 1")));
-  EXPECT_THAT(CrossEntropy(targets({0}), targets({0})),
-              StatusIs(absl::StatusCode::kInvalidArgument,
-                       HasSubstr("logits is i64 [1], expected f32 or f64")));
-  for (const double smoothing : {-0.1, 1.5, std::nan("")}) {
-    EXPECT_THAT(CrossEntropy(logits, targets({0, 0}),
-                             {LossReduction::kMean, -100, smoothing}),
-                StatusIs(absl::StatusCode::kInvalidArgument,
-                         HasSubstr("label_smoothing is ")));
-  }
-  EXPECT_THAT(CrossEntropy(logits, Var()),
-              StatusIs(absl::StatusCode::kInvalidArgument,
-                       HasSubstr("targets is not given")));
-}
-
-TEST(NllTest, OfLogSoftmaxIsCrossEntropy) {
-  for (const LossReduction reduction : kReductions) {
-    const Tensor logits = RandomTensor({6, 5}, DType::kF64, 1, -3, 3);
-    const Tensor targets = RandomTargets({6}, 5);
-    ExpectNear(Nll(LogSoftmax(logits), targets, {reduction}).tensor(),
-               CrossEntropy(logits, targets, {reduction}).tensor(), 1e-14);
-    SEPTET_EXPECT_OK(CheckGradients(
-        [&](absl::Span<const Var> in) {
-          return Nll(LogSoftmax(in[0]), targets, {reduction});
-        },
-        {logits}, {1e-5, 1e-6}));
-  }
-  EXPECT_THAT(Nll(RandomTensor({1, 2}, DType::kF32, 1),
-                  Tensor::FromValues<int64_t>({1}, {2})),
-              StatusIs(absl::StatusCode::kInvalidArgument,
-                       HasSubstr("nll: targets[0] is 2")));
-  EXPECT_THAT(Nll(RandomTensor({1, 2}, DType::kF32, 1),
-                  Tensor::FromValues<int64_t>({2}, {0, 1})),
-              StatusIs(absl::StatusCode::kInvalidArgument,
-                       HasSubstr("nll: targets is i64 [2]")));
+  ThreadPool pool(3);
+  ScopedThreadPool scope(&pool);
+  EXPECT_EQ(run(), serial);
 }
 
 }  // namespace
