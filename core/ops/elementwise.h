@@ -69,6 +69,18 @@ Var Tanh(const Var& x);
 Var Erf(const Var& x);
 Var Erfc(const Var& x);
 
+// x limited to [lo, hi]; NaN stays NaN. lo <= hi, either may be infinite. The
+// derivative is 1 on the closed interval and 0 outside, and for NaN.
+Var Clip(const Var& x, double lo, double hi);
+
+// x^exponent, with the values of std::pow. Integers of magnitude up to 16 are
+// products, at most 5 roundings deep.
+Var Pow(const Var& x, double exponent);
+
+// a + weight (b - a), exactly a and b at the weights 0 and 1; a and b
+// broadcast.
+Var Lerp(const Var& a, const Var& b, double weight);
+
 // Elements converted to another dtype (core/tensor/dtype.h). Differentiable
 // between floating dtypes.
 Var Cast(const Var& x, DType dtype);
