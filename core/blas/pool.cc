@@ -245,10 +245,12 @@ absl::Status ValidatePool2d(const Pool2dShape& s) {
         absl::StrCat("an image has ", s.h, " x ", s.w,
                      " pixels, expected at most 2^31 - 1"));
   }
-  if (static_cast<double>(s.n) * static_cast<double>(s.c) *
+  // An output has at most 4 kh kw pixels for each of the input.
+  if (static_cast<double>(std::max<int64_t>(s.n, 1)) *
+          static_cast<double>(std::max<int64_t>(s.c, 1)) *
           static_cast<double>(s.h * s.w) * static_cast<double>(s.kh) *
           static_cast<double>(s.kw) >
-      0x1p62) {
+      0x1p58) {
     return absl::InvalidArgumentError(
         absl::StrCat("n ", s.n, ", h ", s.h, ", w ", s.w, ", c ", s.c,
                      " have more elements than can be counted"));
