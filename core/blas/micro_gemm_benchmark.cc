@@ -74,11 +74,11 @@ void BM_MicroGemm(benchmark::State& state, const Case& p) {
 template <typename T>
 void RegisterAll(const char* type) {
   const Case kCases[] = {
-      {64, 128, 64, false},   {64, 64, 64, false}, {64, 64, 64, true},
-      {128, 64, 64, true},    {64, 64, 128, true}, {64, 80, 64, false},
-      {64, 32, 64, false},    {64, 16, 64, false}, {16, 16, 16, false},
-      {65, 63, 65, false},    {8, 8, 8, false},    {1, 64, 64, false},
-      {1024, 16, 144, false},
+      {64, 128, 64, false}, {64, 64, 64, false}, {64, 64, 64, true},
+      {128, 64, 64, true},  {64, 64, 128, true}, {64, 80, 64, false},
+      {64, 32, 64, false},  {64, 32, 64, true},  {64, 16, 64, false},
+      {64, 16, 64, true},   {16, 16, 16, false}, {65, 63, 65, false},
+      {8, 8, 8, false},     {1, 64, 64, false},  {1024, 16, 144, false},
   };
   for (const Case& p : kCases) {
     const std::string name =
