@@ -19,6 +19,7 @@
 #include "septet/core/ops/attention_kernels.h"
 #include "septet/core/ops/attention_problem.h"
 #include "septet/core/ops/elementwise.h"
+#include "septet/core/ops/matmul.h"
 #include "septet/core/ops/op_util.h"
 #include "septet/core/ops/reduce.h"
 #include "septet/core/ops/shape_ops.h"
@@ -361,14 +362,6 @@ absl::StatusOr<Tensor> DropoutFactors(const AttentionOptions& options,
   return factors;
 }
 
-// a [B, H, m, k] times b [B, H, k, n].
-Var BatchProduct(const Var& a, const Var& b) {
-  if (!a.ok() || !b.ok()) return a.ok() ? b : a;
-  return Sum(Mul(Reshape(a, {a.dim(0), a.dim(1), a.dim(2), a.dim(3), 1}),
-                 Reshape(b, {b.dim(0), b.dim(1), 1, b.dim(2), b.dim(3)})),
-             {-2});
-}
-
 void Composite(CompositeArgs& args) {
   const auto& attrs = args.attrs.Get<AttentionAttrs>();
   const AttentionOptions& options = attrs.options;
@@ -402,9 +395,9 @@ void Composite(CompositeArgs& args) {
   // product.
   const int64_t rows = heads / kv_heads * queries;
   const Var scores =
-      Reshape(BatchProduct(Reshape(Scale(q, ScaleOf(options, q.dim(3))),
-                                   {batch, kv_heads, rows, q.dim(3)}),
-                           Permute(k, {0, 1, 3, 2})),
+      Reshape(MatMul(Reshape(Scale(q, ScaleOf(options, q.dim(3))),
+                             {batch, kv_heads, rows, q.dim(3)}),
+                     k, {/*transpose_a=*/false, /*transpose_b=*/true}),
               {batch, heads, queries, keys});
   // Hidden pairs count for nothing however large the others are: a number so
   // small that its exponential is 0 beside any other, and then a product with
@@ -418,8 +411,7 @@ void Composite(CompositeArgs& args) {
     weights =
         Mul(weights, DropoutFactors(options, weights.shape(), weights.dtype()));
   }
-  const Var out =
-      BatchProduct(Reshape(weights, {batch, kv_heads, rows, keys}), v);
+  const Var out = MatMul(Reshape(weights, {batch, kv_heads, rows, keys}), v);
   args.outputs[0] = exchange(Reshape(out, {batch, heads, queries, values}));
   // Handed out to nobody: no derivative is taken through it.
   const Var constant = logits.Detach();

@@ -120,11 +120,10 @@ TYPED_TEST(AttentionKernelsTest, LengthsMasksGroupsAndDropout) {
     int64_t queries, keys;
   };
   std::vector<AttentionTestCase> cases;
-  for (const Size& size :
-       {Size{1, 1}, {1, 70}, {3, 130}, {37, 37}, {64, 80}, {67, 140}}) {
+  for (const Size& size : {Size{1, 1}, {1, 70}, {3, 130}, {33, 33}, {66, 80}}) {
     for (int bits = 0; bits < 32; ++bits) {
       AttentionTestCase c;
-      c.batch = 3;
+      c.batch = 2;
       c.heads = 4;
       c.kv_heads = bits % 3 == 0 ? 4 : bits % 3 == 1 ? 2 : 1;
       c.queries = size.queries;
