@@ -156,6 +156,7 @@ void Tape::Reset() {
   inputs_.clear();
   values_.clear();
   adjoints_.clear();
+  kept_.clear();
   generation_ = NextGeneration();
 }
 
@@ -278,15 +279,23 @@ absl::Status Tape::NodeVjp(const Node& node, bool create_graph) {
     Tape& tape = create_graph ? *this : scratch;
     VarBuffer leaves(inputs.size());
     std::vector<Var> wrt;
+    std::vector<int32_t> wrt_values;
     for (size_t i = 0; i < inputs.size(); ++i) {
-      if (!inputs[i].defined()) continue;
       if (!((needed >> i) & 1)) {
         leaves[i] = inputs[i];
+        continue;
+      }
+      // One leaf a value, however often it is an input.
+      const auto same =
+          std::find(wrt_values.begin(), wrt_values.end(), input_values[i]);
+      if (same != wrt_values.end()) {
+        leaves[i] = wrt[static_cast<size_t>(same - wrt_values.begin())];
         continue;
       }
       leaves[i] =
           create_graph ? Alias(inputs[i]) : tape.Watch(inputs[i].tensor_);
       wrt.push_back(leaves[i]);
+      wrt_values.push_back(input_values[i]);
     }
     std::vector<Var> results(outputs.size());
     CompositeArgs args{leaves, attrs, absl::MakeSpan(results)};
@@ -300,23 +309,29 @@ absl::Status Tape::NodeVjp(const Node& node, bool create_graph) {
       seeds.push_back(cotangents[i]);
     }
     if (!targets.empty() && !wrt.empty()) {
-      // The inner walk has the vectors of this one to itself.
+      // The inner walk goes on with the sums of this one, so that their terms
+      // are added in the order they would have without the op.
+      for (size_t k = 0; k < wrt.size(); ++k) {
+        if (!adjoints_[wrt_values[k]].defined()) continue;
+        targets.push_back(wrt[k]);
+        seeds.push_back(std::move(adjoints_[wrt_values[k]]));
+        adjoints_[wrt_values[k]] = Var();
+      }
+      // It has the vectors of this one to itself.
       std::vector<Var> adjoints;
       std::vector<uint8_t> marks;
       adjoints.swap(tape.adjoints_);
       marks.swap(tape.needed_);
       absl::StatusOr<std::vector<Var>> inner =
-          tape.GradVars(targets, seeds, wrt, create_graph);
+          tape.WalkBack(targets, seeds, wrt, create_graph);
       adjoints.swap(tape.adjoints_);
       marks.swap(tape.needed_);
       SEPTET_RETURN_IF_ERROR(inner.status()) << op.name();
-      size_t next = 0;
-      for (size_t i = 0; i < inputs.size(); ++i) {
-        if ((needed >> i) & 1 && inputs[i].defined()) {
-          grads[i] = (*inner)[next++];
-        }
+      for (size_t k = 0; k < wrt.size(); ++k) {
+        adjoints_[wrt_values[k]] = std::move((*inner)[k]);
       }
     }
+    return absl::OkStatus();
   } else {
     return absl::UnimplementedError(absl::StrCat(
         op.name(), def.vjp == nullptr ? " has no derivative"
@@ -339,7 +354,7 @@ absl::Status Tape::NodeVjp(const Node& node, bool create_graph) {
   return absl::OkStatus();
 }
 
-absl::StatusOr<std::vector<Var>> Tape::GradVars(
+absl::StatusOr<std::vector<Var>> Tape::WalkBack(
     absl::Span<const Var> outputs, absl::Span<const Var> cotangents,
     absl::Span<const Var> wrt, bool create_graph) {
   if (outputs.size() != cotangents.size()) {
@@ -442,31 +457,31 @@ absl::StatusOr<std::vector<Var>> Tape::GradVars(
     }
   }
 
-  std::vector<Var> result;
-  if (status.ok()) {
-    for (const Var& var : wrt) {
-      const Var& adjoint = adjoints_[var.value_];
-      if (adjoint.defined()) {
-        result.push_back(adjoint);
-        continue;
-      }
-      absl::StatusOr<Tensor> zeros =
-          Tensor::Zeros(var.shape(), var.dtype(), var.tensor().device());
-      if (!zeros.ok()) {
-        status = zeros.status();
-        break;
-      }
-      result.push_back(*std::move(zeros));
-    }
-  }
   // Leave the buffer empty for the next walk; all of it after an error.
-  if (status.ok()) {
-    for (const int32_t value : kept) adjoints_[value] = Var();
-  } else {
+  if (!status.ok()) {
     for (Var& adjoint : adjoints_) adjoint = Var();
     return status;
   }
+  std::vector<Var> result;
+  result.reserve(wrt.size());
+  for (const Var& var : wrt) result.push_back(adjoints_[var.value_]);
+  for (const int32_t value : kept) adjoints_[value] = Var();
   return result;
+}
+
+absl::StatusOr<std::vector<Var>> Tape::GradVars(
+    absl::Span<const Var> outputs, absl::Span<const Var> cotangents,
+    absl::Span<const Var> wrt, bool create_graph) {
+  SEPTET_ASSIGN_OR_RETURN(std::vector<Var> grads,
+                          WalkBack(outputs, cotangents, wrt, create_graph));
+  for (size_t i = 0; i < grads.size(); ++i) {
+    if (grads[i].defined()) continue;
+    SEPTET_ASSIGN_OR_RETURN(Tensor zeros,
+                            Tensor::Zeros(wrt[i].shape(), wrt[i].dtype(),
+                                          wrt[i].tensor().device()));
+    grads[i] = std::move(zeros);
+  }
+  return grads;
 }
 
 absl::StatusOr<std::vector<Tensor>> Tape::Grad(const Var& loss,

@@ -30,6 +30,8 @@
 
 #include <cstdint>
 #include <functional>
+#include <memory>
+#include <utility>
 #include <vector>
 
 #include "absl/status/status.h"
@@ -84,6 +86,12 @@ class Tape {
   void Record(const Op& op, const Attrs& attrs,
               absl::Span<const Var* const> inputs, absl::Span<Var> outputs);
 
+  // Keeps an object until Reset(), for recorded ops whose attributes point to
+  // it.
+  void Keep(std::shared_ptr<const void> object) {
+    kept_.push_back(std::move(object));
+  }
+
   // OK if `var` is a constant or a current value of this tape.
   absl::Status Validate(const Var& var) const;
 
@@ -106,6 +114,11 @@ class Tape {
   // respect to it does not go through the old one's own history.
   Var Alias(const Var& var);
   void Accumulate(int32_t value, Var gradient, bool create_graph);
+  // GradVars, with undefined in place of zeros.
+  absl::StatusOr<std::vector<Var>> WalkBack(absl::Span<const Var> outputs,
+                                            absl::Span<const Var> cotangents,
+                                            absl::Span<const Var> wrt,
+                                            bool create_graph);
   absl::Status NodeVjp(const Node& node, bool create_graph);
   absl::Status NodeJvp(const Node& node);
 
@@ -117,6 +130,7 @@ class Tape {
   std::vector<Node> nodes_;
   std::vector<Input> inputs_;
   std::vector<Tensor> values_;  // without storage unless saved
+  std::vector<std::shared_ptr<const void>> kept_;
 
   // Of the walk that is under way; kept for their memory. A walk with
   // create_graph may start another inside it, which has vectors of its own.
