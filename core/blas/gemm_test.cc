@@ -64,24 +64,32 @@ void Compare(const GemmShape& s, int64_t pad, const GemmScale& scale,
   }
   SEPTET_ASSERT_OK(
       GemmReference(s, a.data(), lda, b.data(), ldb, want.data(), ldc, scale));
-  // Both sums of k products are off by at most k eps/2 times the sum of the
-  // magnitudes |a| |b|, however they are ordered; scaling by alpha and adding
-  // beta C round thrice more.
+  // Both sums of k products are off by at most k eps/2 times the sum of their
+  // magnitudes, however they are ordered, which is at most the product of the
+  // norms of the row and the column; scaling by alpha and adding beta C, which
+  // is below beta, round thrice more.
+  std::vector<double> norm_a(s.m), norm_b(s.n);
+  for (int64_t i = 0; i < s.m; ++i) {
+    for (int64_t l = 0; l < s.k; ++l) {
+      norm_a[i] =
+          std::hypot(norm_a[i], a[s.transpose_a ? l * lda + i : i * lda + l]);
+    }
+  }
+  for (int64_t j = 0; j < s.n; ++j) {
+    for (int64_t l = 0; l < s.k; ++l) {
+      norm_b[j] =
+          std::hypot(norm_b[j], b[s.transpose_b ? j * ldb + l : l * ldb + j]);
+    }
+  }
   for (int64_t i = 0; i < s.m; ++i) {
     for (int64_t j = 0; j < ldc; ++j) {
       const int64_t at = i * ldc + j;
       if (j < s.n) {
-        double magnitude = std::abs(scale.beta);
-        for (int64_t l = 0; l < s.k; ++l) {
-          magnitude +=
-              std::abs(scale.alpha *
-                       static_cast<double>(
-                           a[s.transpose_a ? l * lda + i : i * lda + l]) *
-                       static_cast<double>(
-                           b[s.transpose_b ? j * ldb + l : l * ldb + j]));
-        }
-        const double tolerance = static_cast<double>(s.k + 3) * magnitude *
-                                 std::numeric_limits<T>::epsilon();
+        const double tolerance =
+            static_cast<double>(s.k + 3) *
+            (std::abs(scale.alpha) * norm_a[i] * norm_b[j] +
+             std::abs(scale.beta)) *
+            std::numeric_limits<T>::epsilon();
         ASSERT_NEAR(got[at], want[at], tolerance) << "at " << i << ", " << j;
       } else {
         ASSERT_EQ(got[at], want[at]) << "padding was written";
@@ -259,7 +267,7 @@ int64_t Extent(uint32_t i, uint32_t stream) {
 // Every implementation on shapes that the table might give to another.
 TYPED_TEST(GemmTest, EveryBackendAgreesWithPlainLoops) {
   std::vector<GemmShape> shapes;
-  for (uint32_t i = 0; i < 300; ++i) {
+  for (uint32_t i = 0; i < 200; ++i) {
     shapes.push_back(
         {Extent(i, 1), Extent(i, 2), Extent(i, 3), (i & 1) != 0, (i & 2) != 0});
   }
@@ -270,7 +278,7 @@ TYPED_TEST(GemmTest, EveryBackendAgreesWithPlainLoops) {
     shapes.push_back({3, 19, 4111, ta, tb});
     shapes.push_back({7, 70, 1031, ta, tb});
     shapes.push_back({2, 2111, 9, ta, tb});
-    shapes.push_back({131, 67, 523, ta, tb});
+    shapes.push_back({70, 67, 523, ta, tb});
   }
   const GemmScale scales[] = {{1.0, 0.0}, {1.0, 1.0}, {0.5, -2.0}, {-1.0, 0.0}};
   int run = 0;
@@ -286,7 +294,7 @@ TYPED_TEST(GemmTest, EveryBackendAgreesWithPlainLoops) {
     }
   }
   // Each element type has five of the six, of which one takes half the shapes.
-  EXPECT_EQ(run, 4 * 316 + 316 / 2);
+  EXPECT_EQ(run, 4 * 216 + 216 / 2);
 }
 
 // The kernels for narrower vectors than this machine's, which other machines
