@@ -94,10 +94,9 @@ absl::StatusOr<BenchKernel> Prepare(const GemmShape& shape, int64_t count) {
 template <typename T>
 absl::StatusOr<BenchKernel> PreparePacked(const GemmShape& shape) {
   auto x = std::make_shared<Operands<T>>(shape, 1);
-  SEPTET_ASSIGN_OR_RETURN(
-      const PackedMatrix<T> packed,
-      PackedMatrix<T>::Create(shape.k, shape.n, x->b.data(), x->ldb(),
-                              shape.transpose_b));
+  SEPTET_ASSIGN_OR_RETURN(const PackedMatrix<T> packed,
+                          PackedMatrix<T>::Create(shape.k, shape.n, x->b.data(),
+                                                  x->ldb(), shape.transpose_b));
   const BenchKernel kernel = [x, packed] {
     const absl::Status status = packed.Multiply(
         x->shape.m, x->a.data(), x->lda(), x->c.data(), x->shape.n);
@@ -143,8 +142,7 @@ void AddPacked(const GemmShape& s, double at_least) {
 template <typename T>
 void AddBatched(const GemmShape& s, int64_t count) {
   BenchCase c;
-  c.name =
-      absl::StrCat("gemm_batched/", kType<T>, "/", count, "x", Extents(s));
+  c.name = absl::StrCat("gemm_batched/", kType<T>, "/", count, "x", Extents(s));
   c.limit = BenchLimit::Flops<T>(Flops(s) * static_cast<double>(count));
   c.prepare = [s, count] { return Prepare<T>(s, count); };
   RegisterBenchCase(std::move(c));
