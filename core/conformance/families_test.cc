@@ -13,6 +13,7 @@
 
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_join.h"
+#include "absl/strings/str_replace.h"
 #include "gmock/gmock.h"
 #include "gtest/gtest.h"
 #include "septet/core/base/status_testutil.h"
@@ -62,6 +63,7 @@ INSTANTIATE_TEST_SUITE_P(Core, GoldenTest,
                                            "offline_rl/adam",
                                            "offline_rl/target_ema",
                                            "offline_rl/mlp", "nat/batchnorm",
+                                           "nat/conv", "nat/maxpool",
                                            "gahb/bfbn", "gahb/bfbn_const"));
 INSTANTIATE_TEST_SUITE_P(Optim, GoldenTest,
                          ::testing::Values("nat/transfer_optim"));
@@ -86,6 +88,11 @@ TEST_P(GoldenTest, EveryExpectedTensorIsReallyCompared) {
     Parts parts = ReadParts(GetParam());
     // Ten times what is allowed at the first element.
     const Tensor& t = parts.tensors[tensor.name];
+    if (t.dtype() == DType::kI64) {
+      t.mutable_data<int64_t>()[0] += 1;
+      EXPECT_FALSE(parts.Run().passed()) << tensor.name;
+      continue;
+    }
     double largest = 10;
     for (const double v : t.ToVector<double>()) {
       largest = std::max(largest, std::abs(v));
@@ -112,7 +119,9 @@ TEST_P(GoldenTest, EveryTensorIsNeeded) {
 TEST_P(GoldenTest, IntegersInPlaceOfNumbersFail) {
   for (const auto& [name, tensor] : ReadParts(GetParam()).tensors) {
     Parts parts = ReadParts(GetParam());
-    parts.tensors[name] = *tensor.To(DType::kI64);
+    // And numbers in place of integers.
+    parts.tensors[name] =
+        *tensor.To(tensor.dtype() == DType::kI64 ? DType::kF64 : DType::kI64);
     EXPECT_FALSE(parts.Run().passed()) << name;
   }
 }
@@ -151,6 +160,8 @@ TEST(FamiliesTest, OptionsThatAreMissingOrBadAreNamed) {
       {"offline_rl/target_ema", {"tau"}},
       {"offline_rl/mlp", {"hidden", "layer_norm"}},
       {"nat/batchnorm", {"cases"}},
+      {"nat/conv", {"cases"}},
+      {"nat/maxpool", {"cases"}},
       {"gahb/bfbn", {"eps", "momentum"}}};
   for (const auto& [name, keys] : needed) {
     for (const std::string& key : keys) {
@@ -547,6 +558,133 @@ TEST(FamiliesTest, BiasFreeBatchNormWithOtherNumbers) {
           {"eps", text},
           {"momentum", "0.25"}}});
   }
+}
+
+TEST(FamiliesTest, ConvolutionsOfOtherShapes) {
+  struct Entry {
+    int64_t n, c, h, w, o, kh, kw, stride, pad, groups;
+  };
+  const std::vector<Entry> entries = {{2, 6, 5, 4, 6, 3, 3, 1, 1, 6},
+                                      {1, 4, 6, 9, 8, 2, 4, 3, 2, 4},
+                                      {3, 17, 3, 3, 18, 1, 1, 2, 0, 1},
+                                      {1, 3, 1, 2, 2, 5, 3, 2, 3, 1}};
+  Parts parts = {{}, {{"method", "nat"}, {"case", "conv"}}};
+  std::vector<std::string> texts;
+  for (size_t k = 0; k < entries.size(); ++k) {
+    const Entry& e = entries[k];
+    texts.push_back(absl::StrCat("{\"stride\": ", e.stride, ", \"pad\": ",
+                                 e.pad, ", \"groups\": ", e.groups, "}"));
+    const int64_t in = e.c / e.groups, out = e.o / e.groups;
+    const int64_t oh = (e.h + 2 * e.pad - e.kh) / e.stride + 1;
+    const int64_t ow = (e.w + 2 * e.pad - e.kw) / e.stride + 1;
+    const Shape x_shape = {e.n, e.c, e.h, e.w}, w_shape = {e.o, in, e.kh, e.kw};
+    const Shape y_shape = {e.n, e.o, oh, ow};
+    const auto x = Numbers(x_shape.num_elements(), 1);
+    const auto w = Numbers(w_shape.num_elements(), 2);
+    const auto b = Numbers(e.o, 3);
+    const auto g = Numbers(y_shape.num_elements(), 4);
+    std::vector<double> y(g.size()), gx(x.size()), gw(w.size()), gb(e.o);
+    for (int64_t i = 0; i < y_shape.num_elements(); ++i) {
+      const int64_t n = i / (e.o * oh * ow), o = i / (oh * ow) % e.o;
+      y[i] = b[o];
+      gb[o] += g[i];
+      for (int64_t j = 0; j < in * e.kh * e.kw; ++j) {
+        const int64_t row = i / ow % oh * e.stride - e.pad + j / e.kw % e.kh;
+        const int64_t col = i % ow * e.stride - e.pad + j % e.kw;
+        if (row < 0 || row >= e.h || col < 0 || col >= e.w) continue;
+        const int64_t c = o / out * in + j / (e.kh * e.kw);
+        const int64_t xi = ((n * e.c + c) * e.h + row) * e.w + col;
+        const int64_t wi = o * in * e.kh * e.kw + j;
+        y[i] += x[xi] * w[wi];
+        gx[xi] += g[i] * w[wi];
+        gw[wi] += g[i] * x[xi];
+      }
+    }
+    const auto set = [&](const std::string& name, Tensor value) {
+      parts.tensors[absl::StrCat(name, "_", k)] = std::move(value);
+    };
+    set("x", Filled(x_shape, x));
+    set("w", Filled(w_shape, w));
+    set("b", Filled({e.o}, b));
+    set("y", Filled(y_shape, y));
+    set("gout", Filled(y_shape, g));
+    set("gx", Filled(x_shape, gx));
+    set("gw", Filled(w_shape, gw));
+    set("gb", Filled({e.o}, gb));
+  }
+  parts.options["cases"] = absl::StrCat("[", absl::StrJoin(texts, ", "), "]");
+  ExpectPasses(parts);
+  parts.options["cases"] = absl::StrReplaceAll(
+      parts.options["cases"], {{"\"stride\": 3", "\"stride\": 0"}});
+  EXPECT_THAT(parts.Run().failures,
+              Contains(HasSubstr("stride_h is 0, expected at least 1")));
+}
+
+TEST(FamiliesTest, MaximumPoolingOfOtherShapes) {
+  struct Entry {
+    int64_t n, c, h, w, kernel, stride, pad;
+    bool ceil_mode;
+  };
+  const std::vector<Entry> entries = {{2, 17, 5, 4, 2, 3, 1, true},
+                                      {1, 1, 1, 1, 1, 1, 0, false},
+                                      {2, 3, 9, 6, 4, 3, 2, true},
+                                      {1, 2, 7, 7, 7, 7, 0, false}};
+  Parts parts = {{}, {{"method", "nat"}, {"case", "maxpool"}}};
+  std::vector<std::string> texts;
+  for (size_t k = 0; k < entries.size(); ++k) {
+    const Entry& e = entries[k];
+    texts.push_back(absl::StrCat(
+        "{\"kernel\": ", e.kernel, ", \"stride\": ", e.stride, ", \"pad\": ",
+        e.pad, ", \"ceil_mode\": ", e.ceil_mode ? "true" : "false", "}"));
+    // Window starts of the padded image, counted one by one.
+    const auto count = [&](int64_t extent) {
+      int64_t windows = 0;
+      for (int64_t start = 0;; start += e.stride) {
+        const bool whole = start + e.kernel <= extent + 2 * e.pad;
+        const bool begins = start < extent + e.pad;
+        // A window may reach over the end if the one before left a rest.
+        const bool rest =
+            start - e.stride + e.kernel < extent + 2 * e.pad || start == 0;
+        if (!whole && !(e.ceil_mode && begins && rest)) return windows;
+        ++windows;
+      }
+    };
+    const int64_t oh = count(e.h), ow = count(e.w);
+    const Shape x_shape = {e.n, e.c, e.h, e.w}, y_shape = {e.n, e.c, oh, ow};
+    auto x = Numbers(x_shape.num_elements(), 1);
+    // Few different values: ties.
+    for (double& v : x) v = std::round(2 * v);
+    const auto g = Numbers(y_shape.num_elements(), 2);
+    std::vector<double> y, gx(x.size());
+    Tensor argmax = *Tensor::Empty(y_shape, DType::kI64);
+    for (int64_t i = 0; i < y_shape.num_elements(); ++i) {
+      const int64_t image = i / (oh * ow) * e.h * e.w;
+      double best = -INFINITY;
+      int64_t place = -1;
+      for (int64_t j = 0; j < e.kernel * e.kernel; ++j) {
+        const int64_t row = i / ow % oh * e.stride - e.pad + j / e.kernel;
+        const int64_t col = i % ow * e.stride - e.pad + j % e.kernel;
+        if (row < 0 || row >= e.h || col < 0 || col >= e.w) continue;
+        if (x[image + row * e.w + col] > best) {
+          place = row * e.w + col;
+          best = x[image + place];
+        }
+      }
+      y.push_back(best);
+      argmax.mutable_data<int64_t>()[i] = place;
+      gx[image + place] += g[i];
+    }
+    const auto set = [&](const std::string& name, Tensor value) {
+      parts.tensors[absl::StrCat(name, "_", k)] = std::move(value);
+    };
+    set("x", Filled(x_shape, x));
+    set("y", Filled(y_shape, y));
+    set("argmax", argmax);
+    set("gout", Filled(y_shape, g));
+    set("gx", Filled(x_shape, gx));
+  }
+  parts.options["cases"] = absl::StrCat("[", absl::StrJoin(texts, ", "), "]");
+  ExpectPasses(parts);
 }
 
 // A number and its derivative with respect to one parameter.
