@@ -15,11 +15,13 @@
 #include "septet/core/base/check.h"
 #include "septet/core/base/status_macros.h"
 #include "septet/core/base/thread_pool.h"
+#include "septet/core/blas/qr.h"
 #include "septet/core/random/fill.h"
 #include "septet/core/random/philox.h"
 #include "septet/core/random/stream.h"
 #include "septet/core/random/variates.h"
 #include "septet/core/tensor/dtype.h"
+#include "septet/core/tensor/shape.h"
 #include "septet/core/tensor/tensor.h"
 
 namespace septet {
@@ -107,48 +109,31 @@ double Dot(int64_t n, const double* x, const double* y) {
   return (sums[0] + sums[1]) + (sums[2] + sums[3]);
 }
 
-// Makes `count` vectors of `length` >= count elements, one behind the other,
-// orthonormal: Gram and Schmidt, twice, which is as good as Householder for
-// vectors that are not nearly dependent ("twice is enough", Parlett 1980).
-void Orthonormalize(int64_t count, int64_t length, double* vectors) {
-  for (int64_t i = 0; i < count; ++i) {
-    double* v = vectors + i * length;
-    for (int pass = 0; pass < 2; ++pass) {
-      for (int64_t j = 0; j < i; ++j) {
-        const double* q = vectors + j * length;
-        const double projection = Dot(length, q, v);
-        for (int64_t k = 0; k < length; ++k) v[k] -= projection * q[k];
-      }
-    }
-    const double norm = std::sqrt(Dot(length, v, v));
-    for (int64_t k = 0; k < length; ++k) v[k] /= norm;
-  }
-}
-
 template <typename T>
-void FillOrthogonal(PhiloxKey key, double scale, const Tensor& tensor) {
-  T* out = tensor.mutable_data<T>();
+absl::Status FillOrthogonal(PhiloxKey key, double scale, const Tensor& tensor) {
   const int64_t cols = tensor.dim(tensor.rank() - 1);
   const int64_t rows = tensor.num_elements() / cols;
-  const bool by_columns = rows >= cols;
-  std::vector<double> matrix(rows * cols);
-  PhiloxFillNormal(key, 0, 0.0, 1.0, absl::MakeSpan(matrix));
-  if (by_columns) {
-    std::vector<double> transposed(rows * cols);
-    for (int64_t r = 0; r < rows; ++r) {
-      for (int64_t c = 0; c < cols; ++c) {
-        transposed[c * rows + r] = matrix[r * cols + c];
-      }
-    }
-    matrix.swap(transposed);
+  SEPTET_ASSIGN_OR_RETURN(Tensor matrix,
+                          Tensor::Empty(Shape({rows, cols}), DType::kF64));
+  PhiloxFillNormal(key, 0, 0.0, 1.0,
+                   absl::MakeSpan(matrix.mutable_data<double>(), rows * cols));
+  // Orthonormal are columns: those of the transpose where there are few rows.
+  const bool wide = rows < cols;
+  if (wide) {
+    SEPTET_ASSIGN_OR_RETURN(matrix, matrix.Permute({1, 0}));
   }
-  Orthonormalize(std::min(rows, cols), std::max(rows, cols), matrix.data());
-  for (int64_t r = 0; r < rows; ++r) {
-    for (int64_t c = 0; c < cols; ++c) {
-      out[r * cols + c] = static_cast<T>(
-          matrix[by_columns ? c * rows + r : r * cols + c] * scale);
-    }
+  SEPTET_ASSIGN_OR_RETURN(const QrResult qr, Qr(matrix));
+  Tensor q = qr.q;
+  if (wide) {
+    SEPTET_ASSIGN_OR_RETURN(q, q.Permute({1, 0}));
   }
+  SEPTET_ASSIGN_OR_RETURN(q, q.Contiguous());
+  const double* from = q.data<double>();
+  T* out = tensor.mutable_data<T>();
+  for (int64_t i = 0; i < rows * cols; ++i) {
+    out[i] = static_cast<T>(from[i] * scale);
+  }
+  return absl::OkStatus();
 }
 
 template <typename T>
@@ -246,8 +231,8 @@ void FillVarianceScaling(const Initializer& init, PhiloxKey key, double std,
 }
 
 template <typename T>
-void FillTyped(const Initializer& init, PhiloxKey key, const Fans& fans,
-               const Tensor& tensor) {
+absl::Status FillTyped(const Initializer& init, PhiloxKey key, const Fans& fans,
+                       const Tensor& tensor) {
   T* out = tensor.mutable_data<T>();
   const int64_t n = tensor.num_elements();
   const auto normal = [&](uint64_t begin, absl::Span<double> values) {
@@ -256,37 +241,44 @@ void FillTyped(const Initializer& init, PhiloxKey key, const Fans& fans,
   switch (init.kind) {
     case Initializer::Kind::kConstant:
       std::fill_n(out, n, static_cast<T>(init.a * init.scale));
-      return;
+      break;
     case Initializer::Kind::kUniform:
-      return FillChunks(n, init.scale, out,
-                        [&](uint64_t begin, absl::Span<double> values) {
-                          PhiloxFillUniform(key, begin, init.a, init.b, values);
-                        });
+      FillChunks(n, init.scale, out,
+                 [&](uint64_t begin, absl::Span<double> values) {
+                   PhiloxFillUniform(key, begin, init.a, init.b, values);
+                 });
+      break;
     case Initializer::Kind::kNormal:
-      return FillChunks(n, init.scale, out, normal);
+      FillChunks(n, init.scale, out, normal);
+      break;
     case Initializer::Kind::kTruncatedNormal:
-      return FillChunks(n, init.scale, out, Each([&](uint64_t i) {
-                          return TruncatedNormalAt(key, i, init.a, init.b,
-                                                   init.lo, init.hi);
-                        }));
+      FillChunks(n, init.scale, out, Each([&](uint64_t i) {
+                   return TruncatedNormalAt(key, i, init.a, init.b, init.lo,
+                                            init.hi);
+                 }));
+      break;
     case Initializer::Kind::kClampedNormal:
-      return FillChunks(n, init.scale, out,
-                        [&](uint64_t begin, absl::Span<double> values) {
-                          normal(begin, values);
-                          for (double& x : values) {
-                            x = std::min(std::max(x, init.lo), init.hi);
-                          }
-                        });
+      FillChunks(n, init.scale, out,
+                 [&](uint64_t begin, absl::Span<double> values) {
+                   normal(begin, values);
+                   for (double& x : values) {
+                     x = std::min(std::max(x, init.lo), init.hi);
+                   }
+                 });
+      break;
     case Initializer::Kind::kVarianceScaling:
-      return FillVarianceScaling<T>(init, key, FanStd(init, fans), tensor);
+      FillVarianceScaling<T>(init, key, FanStd(init, fans), tensor);
+      break;
     case Initializer::Kind::kFanInUniform:
-      return FillChunks(n, init.scale / std::sqrt(static_cast<double>(fans.in)),
-                        out, [&](uint64_t begin, absl::Span<double> values) {
-                          PhiloxFillUniform(key, begin, -1, 1, values);
-                        });
+      FillChunks(n, init.scale / std::sqrt(static_cast<double>(fans.in)), out,
+                 [&](uint64_t begin, absl::Span<double> values) {
+                   PhiloxFillUniform(key, begin, -1, 1, values);
+                 });
+      break;
     case Initializer::Kind::kOrthogonal:
       return FillOrthogonal<T>(key, init.a * init.scale, tensor);
   }
+  return absl::OkStatus();
 }
 
 absl::Status RequireFinite(absl::string_view name, double value) {
@@ -496,11 +488,11 @@ absl::Status Initializer::Fill(const RandomStream& stream, const Fans& fans,
     return error("the tensor is ", out.DebugString(), ", expected rank >= 2");
   }
   if (out.num_elements() == 0) return absl::OkStatus();
-  if (out.dtype() == DType::kF32) {
-    FillTyped<float>(*this, stream.key(), fans, out);
-  } else {
-    FillTyped<double>(*this, stream.key(), fans, out);
-  }
+  const absl::Status filled =
+      out.dtype() == DType::kF32
+          ? FillTyped<float>(*this, stream.key(), fans, out)
+          : FillTyped<double>(*this, stream.key(), fans, out);
+  SEPTET_RETURN_IF_ERROR(filled) << "stream '" << stream.name() << "'";
   return absl::OkStatus();
 }
 

@@ -6,8 +6,8 @@
 // the parameter in row-major order. So a value depends on seed, name and place
 // alone: a parameter more shifts no other, and any part can be recomputed.
 // Values are computed in double and rounded once: an f32 parameter is the f64
-// one rounded. The bits are the same on every machine and with any number of
-// threads.
+// one rounded. The bits do not depend on the number of threads, nor, but for
+// Orthogonal's, which come out of LAPACK, on the machine.
 //
 //   Initializer init = Initializer::XavierUniform(0.5).Scaled(0.7);
 //   SEPTET_ASSIGN_OR_RETURN(RandomStream stream,
@@ -40,8 +40,7 @@
 //                      Normal(0, d^-1/2), .Scaled(DeepNormScale(layers)) and
 //                      .Scaled(SubLnScale(layers))
 //
-// Cost: 2 to 10 ns an element; Orthogonal 2 m n^2 operations for m rows, n
-// columns, m >= n.
+// Cost: 2 to 10 ns an element; Orthogonal a QR decomposition (core/blas/qr.h).
 #ifndef SEPTET_CORE_NN_INITIALIZER_H_
 #define SEPTET_CORE_NN_INITIALIZER_H_
 

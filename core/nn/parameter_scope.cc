@@ -42,17 +42,22 @@ absl::StatusOr<uint32_t> ParameterScope::DropoutStream(
   return stream.key()[1];
 }
 
-absl::StatusOr<ParameterId> ParameterScope::Add(
-    absl::string_view name, const Shape& shape, const Initializer& init,
-    const Fans& fans, const ParameterTraits& traits) const {
-  const std::string full_name = FullName(name);
+absl::StatusOr<Tensor> ParameterScope::Draw(absl::string_view name,
+                                            const Shape& shape,
+                                            const Initializer& init,
+                                            const Fans& fans) const {
   SEPTET_ASSIGN_OR_RETURN(
       const RandomStream stream,
-      RandomStream::Create(options_.seed,
-                           absl::StrCat(options_.stream_prefix, full_name)));
+      RandomStream::Create(
+          options_.seed, absl::StrCat(options_.stream_prefix, FullName(name))));
   SEPTET_ASSIGN_OR_RETURN(Tensor value, Tensor::Empty(shape, options_.dtype));
   SEPTET_RETURN_IF_ERROR(init.Fill(stream, fans, value));
-  return store_->Add(full_name, std::move(value), traits);
+  return value;
+}
+
+absl::StatusOr<ParameterId> ParameterScope::Add(
+    absl::string_view name, Tensor value, const ParameterTraits& traits) const {
+  return store_->Add(FullName(name), std::move(value), traits);
 }
 
 absl::StatusOr<ParameterId> ParameterScope::Parameter(absl::string_view name,
@@ -60,12 +65,14 @@ absl::StatusOr<ParameterId> ParameterScope::Parameter(absl::string_view name,
                                                       const Initializer& init,
                                                       const Fans& fans,
                                                       bool decay) const {
-  return Add(name, shape, init, fans, {/*trained=*/true, decay});
+  SEPTET_ASSIGN_OR_RETURN(Tensor value, Draw(name, shape, init, fans));
+  return Add(name, std::move(value), {/*trained=*/true, decay});
 }
 
 absl::StatusOr<ParameterId> ParameterScope::Buffer(
     absl::string_view name, const Shape& shape, const Initializer& init) const {
-  return Add(name, shape, init, {}, {/*trained=*/false, /*decay=*/false});
+  SEPTET_ASSIGN_OR_RETURN(Tensor value, Draw(name, shape, init));
+  return Add(name, std::move(value), {/*trained=*/false, /*decay=*/false});
 }
 
 }  // namespace septet

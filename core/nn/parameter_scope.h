@@ -24,6 +24,7 @@
 #include "septet/core/nn/parameters.h"
 #include "septet/core/tensor/dtype.h"
 #include "septet/core/tensor/shape.h"
+#include "septet/core/tensor/tensor.h"
 
 namespace septet {
 
@@ -53,6 +54,13 @@ class ParameterScope {
                                         const Fans& fans = {},
                                         bool decay = true) const;
 
+  // The first values alone, and a parameter with values made elsewhere.
+  absl::StatusOr<Tensor> Draw(absl::string_view name, const Shape& shape,
+                              const Initializer& init,
+                              const Fans& fans = {}) const;
+  absl::StatusOr<ParameterId> Add(absl::string_view name, Tensor value,
+                                  const ParameterTraits& traits = {}) const;
+
   // What is saved but not trained.
   absl::StatusOr<ParameterId> Buffer(absl::string_view name, const Shape& shape,
                                      const Initializer& init) const;
@@ -69,10 +77,6 @@ class ParameterScope {
   ParameterStore* store() const { return store_; }
 
  private:
-  absl::StatusOr<ParameterId> Add(absl::string_view name, const Shape& shape,
-                                  const Initializer& init, const Fans& fans,
-                                  const ParameterTraits& traits) const;
-
   ParameterStore* store_;
   ParameterScopeOptions options_;
   std::string prefix_;  // empty or ends in '.'

@@ -4,7 +4,6 @@
 
 #include "septet/core/ops/activation_kernels.h"
 #include "septet/core/ops/activation_kind.h"
-#include "septet/core/ops/store_mode.h"
 
 #undef HWY_TARGET_INCLUDE
 #define HWY_TARGET_INCLUDE "core/ops/activation_kernels_cpu.cc"
@@ -19,32 +18,26 @@ namespace HWY_NAMESPACE {
 namespace {
 
 template <ActivationKind kKind, typename T>
-void ForwardLoop(size_t n, const T* x, T* y, StoreMode mode) {
+void ForwardLoop(size_t n, const T* x, T* y) {
   const hn::ScalableTag<T> d;
   using V = hn::Vec<decltype(d)>;
-  MapLoop(
-      d, n, x, y,
-      [d](V v) SEPTET_LAMBDA { return ActivationValue<kKind>(d, v); }, mode);
-  EndStores(mode);
+  MapLoop(d, n, x, y,
+          [d](V v) HWY_ATTR { return ActivationValue<kKind>(d, v); });
 }
 
 // dy null: d = phi'(x), else d = dy phi'(x).
 template <ActivationKind kKind, typename T>
-void BackwardLoop(size_t n, const T* x, const T* dy, T* dx, StoreMode mode) {
+void BackwardLoop(size_t n, const T* x, const T* dy, T* dx) {
   const hn::ScalableTag<T> d;
   using V = hn::Vec<decltype(d)>;
   if (dy == nullptr) {
-    MapLoop(
-        d, n, x, dx,
-        [d](V v) SEPTET_LAMBDA { return ActivationSlope<kKind>(d, v); }, mode);
+    MapLoop(d, n, x, dx,
+            [d](V v) HWY_ATTR { return ActivationSlope<kKind>(d, v); });
   } else {
-    MapLoop2(
-        d, n, x, dy, dx,
-        [d](V v, V w)
-            SEPTET_LAMBDA { return hn::Mul(w, ActivationSlope<kKind>(d, v)); },
-        mode);
+    MapLoop2(d, n, x, dy, dx, [d](V v, V w) HWY_ATTR {
+      return hn::Mul(w, ActivationSlope<kKind>(d, v));
+    });
   }
-  EndStores(mode);
 }
 
 #define SEPTET_ACTIVATION_SWITCH_(function, ...)                \
@@ -77,21 +70,19 @@ void BackwardLoop(size_t n, const T* x, const T* dy, T* dx, StoreMode mode) {
       return function<ActivationKind::kIdentity>(__VA_ARGS__);  \
   }
 
-void ForwardF32(ActivationKind kind, size_t n, const float* x, float* y,
-                StoreMode mode) {
-  SEPTET_ACTIVATION_SWITCH_(ForwardLoop, n, x, y, mode)
+void ForwardF32(ActivationKind kind, size_t n, const float* x, float* y) {
+  SEPTET_ACTIVATION_SWITCH_(ForwardLoop, n, x, y)
 }
-void ForwardF64(ActivationKind kind, size_t n, const double* x, double* y,
-                StoreMode mode) {
-  SEPTET_ACTIVATION_SWITCH_(ForwardLoop, n, x, y, mode)
+void ForwardF64(ActivationKind kind, size_t n, const double* x, double* y) {
+  SEPTET_ACTIVATION_SWITCH_(ForwardLoop, n, x, y)
 }
 void BackwardF32(ActivationKind kind, size_t n, const float* x, const float* dy,
-                 float* dx, StoreMode mode) {
-  SEPTET_ACTIVATION_SWITCH_(BackwardLoop, n, x, dy, dx, mode)
+                 float* dx) {
+  SEPTET_ACTIVATION_SWITCH_(BackwardLoop, n, x, dy, dx)
 }
 void BackwardF64(ActivationKind kind, size_t n, const double* x,
-                 const double* dy, double* dx, StoreMode mode) {
-  SEPTET_ACTIVATION_SWITCH_(BackwardLoop, n, x, dy, dx, mode)
+                 const double* dy, double* dx) {
+  SEPTET_ACTIVATION_SWITCH_(BackwardLoop, n, x, dy, dx)
 }
 
 #undef SEPTET_ACTIVATION_SWITCH_
@@ -110,37 +101,35 @@ HWY_EXPORT(ForwardF64);
 HWY_EXPORT(BackwardF32);
 HWY_EXPORT(BackwardF64);
 
-void ActivationForward(ActivationKind kind, int64_t n, const float* x, float* y,
-                       StoreMode mode) {
-  HWY_DYNAMIC_DISPATCH(ForwardF32)(kind, static_cast<size_t>(n), x, y, mode);
+void ActivationForward(ActivationKind kind, int64_t n, const float* x,
+                       float* y) {
+  HWY_DYNAMIC_DISPATCH(ForwardF32)(kind, static_cast<size_t>(n), x, y);
 }
 void ActivationForward(ActivationKind kind, int64_t n, const double* x,
-                       double* y, StoreMode mode) {
-  HWY_DYNAMIC_DISPATCH(ForwardF64)(kind, static_cast<size_t>(n), x, y, mode);
+                       double* y) {
+  HWY_DYNAMIC_DISPATCH(ForwardF64)(kind, static_cast<size_t>(n), x, y);
 }
 
 void ActivationBackward(ActivationKind kind, int64_t n, const float* x,
-                        const float* dy, float* dx, StoreMode mode) {
+                        const float* dy, float* dx) {
   if (n == 0) return;
-  HWY_DYNAMIC_DISPATCH(BackwardF32)
-  (kind, static_cast<size_t>(n), x, dy, dx, mode);
+  HWY_DYNAMIC_DISPATCH(BackwardF32)(kind, static_cast<size_t>(n), x, dy, dx);
 }
 void ActivationBackward(ActivationKind kind, int64_t n, const double* x,
-                        const double* dy, double* dx, StoreMode mode) {
+                        const double* dy, double* dx) {
   if (n == 0) return;
-  HWY_DYNAMIC_DISPATCH(BackwardF64)
-  (kind, static_cast<size_t>(n), x, dy, dx, mode);
+  HWY_DYNAMIC_DISPATCH(BackwardF64)(kind, static_cast<size_t>(n), x, dy, dx);
 }
 
 void ActivationDerivative(ActivationKind kind, int64_t n, const float* x,
                           float* d) {
   HWY_DYNAMIC_DISPATCH(BackwardF32)
-  (kind, static_cast<size_t>(n), x, nullptr, d, StoreMode::kCached);
+  (kind, static_cast<size_t>(n), x, nullptr, d);
 }
 void ActivationDerivative(ActivationKind kind, int64_t n, const double* x,
                           double* d) {
   HWY_DYNAMIC_DISPATCH(BackwardF64)
-  (kind, static_cast<size_t>(n), x, nullptr, d, StoreMode::kCached);
+  (kind, static_cast<size_t>(n), x, nullptr, d);
 }
 
 }  // namespace septet

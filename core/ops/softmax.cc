@@ -17,7 +17,6 @@
 #include "septet/core/ops/reduce.h"
 #include "septet/core/ops/shape_ops.h"
 #include "septet/core/ops/softmax_kernels.h"
-#include "septet/core/ops/store_mode.h"
 #include "septet/core/tensor/dtype.h"
 #include "septet/core/tensor/shape.h"
 #include "septet/core/tensor/tensor.h"
@@ -47,12 +46,11 @@ template <typename T, bool kLog>
 absl::Status ForwardCpu(const KernelArgs& args) {
   const T* x = args.input(0).data<T>();
   T* y = args.outputs[0].mutable_data<T>();
-  const StoreMode mode = StoreModeFor(args.input(0).num_elements() * sizeof(T));
   return ForRows(args.input(0), [&](int64_t row, int64_t rows, int64_t n) {
     if (kLog) {
-      LogSoftmaxForward(rows, n, x + row * n, y + row * n, mode);
+      LogSoftmaxForward(rows, n, x + row * n, y + row * n);
     } else {
-      SoftmaxForward(rows, n, x + row * n, y + row * n, mode);
+      SoftmaxForward(rows, n, x + row * n, y + row * n);
     }
   });
 }
@@ -63,13 +61,12 @@ absl::Status BackwardCpu(const KernelArgs& args) {
   const T* y = args.input(0).data<T>();
   const T* dy = args.input(1).data<T>();
   T* dx = args.outputs[0].mutable_data<T>();
-  const StoreMode mode = StoreModeFor(args.input(0).num_elements() * sizeof(T));
   return ForRows(args.input(0), [&](int64_t row, int64_t rows, int64_t n) {
     const int64_t at = row * n;
     if (kLog) {
-      LogSoftmaxBackward(rows, n, y + at, dy + at, dx + at, mode);
+      LogSoftmaxBackward(rows, n, y + at, dy + at, dx + at);
     } else {
-      SoftmaxBackward(rows, n, y + at, dy + at, dx + at, mode);
+      SoftmaxBackward(rows, n, y + at, dy + at, dx + at);
     }
   });
 }

@@ -15,40 +15,31 @@
 // 0 (log-probability -infinity). A row that is all -infinity, or that holds
 // +infinity or NaN, has no softmax: all its elements become NaN.
 //
-// Cost: three passes over a row, of which one is from memory. `mode` is that of
-// the whole output, of which y or dx may be a part (store_mode.h).
+// Cost: three passes over a row, of which one is from memory.
 #ifndef SEPTET_CORE_OPS_SOFTMAX_KERNELS_H_
 #define SEPTET_CORE_OPS_SOFTMAX_KERNELS_H_
 
 #include <cstdint>
 
-#include "septet/core/ops/store_mode.h"
-
 namespace septet {
 
-void SoftmaxForward(int64_t rows, int64_t n, const float* x, float* y,
-                    StoreMode mode = StoreMode::kCached);
-void SoftmaxForward(int64_t rows, int64_t n, const double* x, double* y,
-                    StoreMode mode = StoreMode::kCached);
+void SoftmaxForward(int64_t rows, int64_t n, const float* x, float* y);
+void SoftmaxForward(int64_t rows, int64_t n, const double* x, double* y);
 
 // y is the output of the forward function. dx is overwritten.
 void SoftmaxBackward(int64_t rows, int64_t n, const float* y, const float* dy,
-                     float* dx, StoreMode mode = StoreMode::kCached);
+                     float* dx);
 void SoftmaxBackward(int64_t rows, int64_t n, const double* y, const double* dy,
-                     double* dx, StoreMode mode = StoreMode::kCached);
+                     double* dx);
 
-void LogSoftmaxForward(int64_t rows, int64_t n, const float* x, float* y,
-                       StoreMode mode = StoreMode::kCached);
-void LogSoftmaxForward(int64_t rows, int64_t n, const double* x, double* y,
-                       StoreMode mode = StoreMode::kCached);
+void LogSoftmaxForward(int64_t rows, int64_t n, const float* x, float* y);
+void LogSoftmaxForward(int64_t rows, int64_t n, const double* x, double* y);
 
 // y is the output of the forward function. dx is overwritten.
 void LogSoftmaxBackward(int64_t rows, int64_t n, const float* y,
-                        const float* dy, float* dx,
-                        StoreMode mode = StoreMode::kCached);
+                        const float* dy, float* dx);
 void LogSoftmaxBackward(int64_t rows, int64_t n, const double* y,
-                        const double* dy, double* dx,
-                        StoreMode mode = StoreMode::kCached);
+                        const double* dy, double* dx);
 
 }  // namespace septet
 
