@@ -46,9 +46,15 @@ std::shared_ptr<float[]> Ones(int64_t n) {
   return std::shared_ptr<float[]>(std::move(x));
 }
 
+// How much longer a part is for several threads: they wake up and wait for one
+// another once a pass, which must not be what takes the time.
+int64_t Stretch(int threads) { return threads == 1 ? 1 : 5; }
+
 // How often a pass goes over a part of n floats: small ones several times, so
-// that the call is not what takes the time.
-int64_t Repeats(int64_t n) { return 1 + (int64_t{1} << 14) / n; }
+// that the call, or the threads' meeting, is not what takes the time.
+int64_t Repeats(int64_t n, int threads) {
+  return 1 + (int64_t{1} << (threads == 1 ? 14 : 21)) / n;
+}
 
 UnaryKind KindOf(BenchFunction function) {
   switch (function) {
@@ -131,7 +137,7 @@ template <typename T>
 void LimitMeter::AddCalls(const BenchLimit::Calls& calls) {
   // Input and output of one part lie in the first-level cache.
   constexpr int64_t kLength = 1024;
-  constexpr int64_t kRepeats = 64;
+  const int64_t repeats = 64 * Stretch(threads_);
   const int64_t parts = NumParts(threads_);
   auto x = std::make_shared<const std::vector<T>>(
       BenchValues<T>(kLength, /*low=*/0.1, /*high=*/4));
@@ -139,10 +145,10 @@ void LimitMeter::AddCalls(const BenchLimit::Calls& calls) {
       std::make_shared<std::vector<T>>(static_cast<size_t>(kLength * parts));
   for (const auto& [function, count] : calls) {
     const UnaryKind kind = KindOf(function);
-    Add(count / static_cast<double>(kLength * kRepeats * parts),
-        {InParts(threads_, [x, y, kind](int64_t part) {
+    Add(count / static_cast<double>(kLength * repeats * parts),
+        {InParts(threads_, [x, y, kind, repeats](int64_t part) {
           T* out = y->data() + part * kLength;
-          for (int64_t i = 0; i < kRepeats; ++i) {
+          for (int64_t i = 0; i < repeats; ++i) {
             UnaryKernel(kind, kLength, x->data(), out);
           }
         })});
@@ -155,7 +161,7 @@ void LimitMeter::AddRead(double bytes) {
   auto x = Ones(n);
   auto sums = std::make_shared<std::vector<float>>(
       static_cast<size_t>(NumParts(threads_)));
-  const int64_t repeats = Repeats(size);
+  const int64_t repeats = Repeats(size, threads_);
   std::vector<std::function<void()>> passes;
   for (const auto loop : {&ReadLoop, &ReadFourLoop}) {
     passes.push_back(
@@ -172,7 +178,7 @@ void LimitMeter::AddCopy(double bytes) {
   const int64_t size = PartSize(static_cast<int64_t>(bytes / 8), threads_);
   const int64_t n = size * NumParts(threads_);
   auto x = Ones(n), y = Ones(n);
-  const int64_t repeats = Repeats(size);
+  const int64_t repeats = Repeats(size, threads_);
   std::vector<std::function<void()>> passes;
   for (const auto loop : {&CopyLoop, &StreamingCopyLoop}) {
     passes.push_back(InParts(threads_, [x, y, size, repeats, loop](int64_t p) {
@@ -188,7 +194,7 @@ void LimitMeter::AddUpdate(double bytes) {
   const int64_t size = PartSize(static_cast<int64_t>(bytes / 8), threads_);
   const int64_t n = size * NumParts(threads_);
   auto x = Ones(n);
-  const int64_t repeats = Repeats(size);
+  const int64_t repeats = Repeats(size, threads_);
   std::vector<std::function<void()>> passes;
   for (const auto loop : {&UpdateLoop, &UpdateFourLoop}) {
     passes.push_back(InParts(threads_, [x, size, repeats, loop](int64_t p) {

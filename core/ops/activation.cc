@@ -19,6 +19,7 @@
 #include "septet/core/ops/activation_kind.h"
 #include "septet/core/ops/elementwise.h"
 #include "septet/core/ops/op_util.h"
+#include "septet/core/ops/store_mode.h"
 #include "septet/core/tensor/dtype.h"
 #include "septet/core/tensor/tensor.h"
 
@@ -40,9 +41,11 @@ absl::Status ForwardCpu(const KernelArgs& args) {
   const ActivationKind kind = args.attrs.Get<ActivationAttrs>().kind;
   const T* x = args.input(0).data<T>();
   T* y = args.outputs[0].mutable_data<T>();
+  const StoreMode mode = StoreModeFor(args.input(0).num_elements() * sizeof(T));
   ParallelFor(args.input(0).num_elements(), kElementwiseGrain,
               [&](int64_t begin, int64_t end) {
-                ActivationForward(kind, end - begin, x + begin, y + begin);
+                ActivationForward(kind, end - begin, x + begin, y + begin,
+                                  mode);
               });
   return absl::OkStatus();
 }
@@ -53,10 +56,11 @@ absl::Status BackwardCpu(const KernelArgs& args) {
   const T* x = args.input(0).data<T>();
   const T* dy = args.input(1).data<T>();
   T* dx = args.outputs[0].mutable_data<T>();
+  const StoreMode mode = StoreModeFor(args.input(0).num_elements() * sizeof(T));
   ParallelFor(args.input(0).num_elements(), kElementwiseGrain,
               [&](int64_t begin, int64_t end) {
                 ActivationBackward(kind, end - begin, x + begin, dy + begin,
-                                   dx + begin);
+                                   dx + begin, mode);
               });
   return absl::OkStatus();
 }

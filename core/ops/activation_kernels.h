@@ -30,20 +30,24 @@
 #include <cstdint>
 
 #include "septet/core/ops/activation_kind.h"
+#include "septet/core/ops/store_mode.h"
 
 namespace septet {
 
-// y[i] = phi(x[i]), i < n.
-void ActivationForward(ActivationKind kind, int64_t n, const float* x,
-                       float* y);
+// y[i] = phi(x[i]), i < n. mode: of the whole output, of which y may be a part
+// (store_mode.h).
+void ActivationForward(ActivationKind kind, int64_t n, const float* x, float* y,
+                       StoreMode mode = StoreMode::kCached);
 void ActivationForward(ActivationKind kind, int64_t n, const double* x,
-                       double* y);
+                       double* y, StoreMode mode = StoreMode::kCached);
 
 // dx[i] = dy[i] phi'(x[i]); dx is overwritten.
 void ActivationBackward(ActivationKind kind, int64_t n, const float* x,
-                        const float* dy, float* dx);
+                        const float* dy, float* dx,
+                        StoreMode mode = StoreMode::kCached);
 void ActivationBackward(ActivationKind kind, int64_t n, const double* x,
-                        const double* dy, double* dx);
+                        const double* dy, double* dx,
+                        StoreMode mode = StoreMode::kCached);
 
 // d[i] = phi'(x[i]).
 void ActivationDerivative(ActivationKind kind, int64_t n, const float* x,

@@ -14,6 +14,7 @@
 #include "gtest/gtest.h"
 #include "septet/core/ops/activation_kind.h"
 #include "septet/core/ops/kernel_testutil.h"
+#include "septet/core/ops/store_mode.h"
 
 namespace septet {
 namespace {
@@ -431,6 +432,31 @@ TYPED_TEST(ActivationTest, AllSizesAlignmentsAndInPlace) {
           ASSERT_EQ(in_place_dy.ToVector(), dx.ToVector());
           ASSERT_TRUE(y.GuardsAreIntact() && dx.GuardsAreIntact() &&
                       d.GuardsAreIntact());
+        }
+      }
+    }
+  });
+}
+
+TEST(ActivationStoreTest, StreamingStoresChangeNoBit) {
+  ForEachTarget([&] {
+    TestRandom random(29);
+    for (const ActivationKind kind :
+         {ActivationKind::kRelu, ActivationKind::kGelu}) {
+      for (int64_t n : TestSizes()) {
+        GuardedArray<float> x(n), dy(n), y0(n), dx0(n);
+        x.FillUniform(&random, -3, 3);
+        dy.FillUniform(&random, -1, 1);
+        ActivationForward(kind, n, x.data(), y0.data());
+        ActivationBackward(kind, n, x.data(), dy.data(), dx0.data());
+        for (const int64_t misalign : {0, 1, 15}) {
+          GuardedArray<float> y(n, misalign), dx(n, misalign);
+          ActivationForward(kind, n, x.data(), y.data(), StoreMode::kStreaming);
+          ActivationBackward(kind, n, x.data(), dy.data(), dx.data(),
+                             StoreMode::kStreaming);
+          ASSERT_TRUE(y.GuardsAreIntact() && dx.GuardsAreIntact());
+          ASSERT_EQ(y.ToVector(), y0.ToVector());
+          ASSERT_EQ(dx.ToVector(), dx0.ToVector());
         }
       }
     }

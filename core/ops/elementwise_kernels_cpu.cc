@@ -89,16 +89,19 @@ void BinaryRowLoop(size_t n, const T* a, const T* b, T* out) {
     const hn::ScalableTag<T> d;
     using V = hn::Vec<decltype(d)>;
     if constexpr (kMode == RowMode::kVectors) {
-      MapLoop2(d, n, a, b, out,
-               [d](V x, V y) HWY_ATTR { return BinaryVector<kKind>(d, x, y); });
+      MapLoop2(d, n, a, b, out, [d](V x, V y) SEPTET_LAMBDA {
+        return BinaryVector<kKind>(d, x, y);
+      });
     } else if constexpr (kMode == RowMode::kScalarA) {
       const V va = hn::Set(d, *a);
-      MapLoop(d, n, b, out,
-              [d, va](V y) HWY_ATTR { return BinaryVector<kKind>(d, va, y); });
+      MapLoop(d, n, b, out, [d, va](V y) SEPTET_LAMBDA {
+        return BinaryVector<kKind>(d, va, y);
+      });
     } else {
       const V vb = hn::Set(d, *b);
-      MapLoop(d, n, a, out,
-              [d, vb](V x) HWY_ATTR { return BinaryVector<kKind>(d, x, vb); });
+      MapLoop(d, n, a, out, [d, vb](V x) SEPTET_LAMBDA {
+        return BinaryVector<kKind>(d, x, vb);
+      });
     }
   } else {
     // The compiler vectorises integers well; wrapping is defined by unsigned.
@@ -325,7 +328,8 @@ template <UnaryKind kKind, typename T>
 void UnaryRowLoop(size_t n, const T* x, T* y) {
   const hn::ScalableTag<T> d;
   using V = hn::Vec<decltype(d)>;
-  MapLoop(d, n, x, y, [d](V v) HWY_ATTR { return UnaryVector<kKind>(d, v); });
+  MapLoop(d, n, x, y,
+          [d](V v) SEPTET_LAMBDA { return UnaryVector<kKind>(d, v); });
 }
 
 template <typename T>
@@ -379,8 +383,9 @@ void AxpyLoop(size_t n, T a, const T* x, T* y) {
   const hn::ScalableTag<T> d;
   using V = hn::Vec<decltype(d)>;
   const V va = hn::Set(d, a);
-  MapLoop2(d, n, x, y, y,
-           [va](V vx, V vy) HWY_ATTR { return hn::Add(vy, hn::Mul(va, vx)); });
+  MapLoop2(d, n, x, y, y, [va](V vx, V vy) SEPTET_LAMBDA {
+    return hn::Add(vy, hn::Mul(va, vx));
+  });
 }
 void AxpyF32(size_t n, float a, const float* x, float* y) {
   AxpyLoop(n, a, x, y);

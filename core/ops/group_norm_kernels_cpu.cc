@@ -148,7 +148,7 @@ void ForwardSample(const Sample<T>& sample, const T* x, const T* scale,
   const hn::ScalableTag<T> d;
   const double size = sample.group_size();
   T* sums = sample.slot(kSums);
-  sample.SumColumns(1, [=](size_t i, size_t w, size_t count) HWY_ATTR {
+  sample.SumColumns(1, [=](size_t i, size_t w, size_t count) SEPTET_LAMBDA {
     AddTo(sums + w, LoadSome(d, x + i, count), count);
   });
   for (size_t g = 0; g < sample.groups; ++g) {
@@ -156,7 +156,7 @@ void ForwardSample(const Sample<T>& sample, const T* x, const T* scale,
   }
   sample.SpreadGroups(mean, kMean);
   const T* means = sample.slot(kMean);
-  sample.SumColumns(1, [=](size_t i, size_t w, size_t count) HWY_ATTR {
+  sample.SumColumns(1, [=](size_t i, size_t w, size_t count) SEPTET_LAMBDA {
     const auto v =
         hn::Sub(LoadSome(d, x + i, count), LoadSome(d, means + w, count));
     AddTo(sums + w, hn::Mul(v, v), count);
@@ -172,7 +172,7 @@ void ForwardSample(const Sample<T>& sample, const T* x, const T* scale,
   for (size_t begin = 0; begin < sample.elements; begin += sample.width) {
     const T* row = x + begin;
     StoreLoop(d, HWY_MIN(sample.width, sample.elements - begin), y + begin,
-              mode, [=](size_t w, size_t count) HWY_ATTR {
+              mode, [=](size_t w, size_t count) SEPTET_LAMBDA {
                 auto v = hn::Mul(hn::Sub(LoadSome(d, row + w, count),
                                          LoadSome(d, means + w, count)),
                                  LoadSome(d, rstds + w, count));
@@ -221,7 +221,7 @@ void BackwardSample(const Sample<T>& sample, const T* x, const T* mean,
   const T* scales = sample.slot(kScale);
   T* sums = sample.slot(kSums);
   T* more_sums = sample.slot(kMoreSums);
-  sample.SumColumns(2, [=](size_t i, size_t w, size_t count) HWY_ATTR {
+  sample.SumColumns(2, [=](size_t i, size_t w, size_t count) SEPTET_LAMBDA {
     const auto u = hn::Mul(
         hn::Sub(LoadSome(d, x + i, count), LoadSome(d, means + w, count)),
         LoadSome(d, rstds + w, count));
@@ -255,7 +255,7 @@ void BackwardSample(const Sample<T>& sample, const T* x, const T* mean,
     const T* row_x = x + begin;
     const T* row_dy = dy + begin;
     StoreLoop(d, HWY_MIN(sample.width, sample.elements - begin), dx + begin,
-              mode, [=](size_t w, size_t count) HWY_ATTR {
+              mode, [=](size_t w, size_t count) SEPTET_LAMBDA {
                 const auto r = LoadSome(d, rstds + w, count);
                 const auto u = hn::Mul(hn::Sub(LoadSome(d, row_x + w, count),
                                                LoadSome(d, means + w, count)),

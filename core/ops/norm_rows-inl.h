@@ -54,20 +54,13 @@ HWY_INLINE void NormalizeRow(size_t n, const T* x, const T* scale,
   using V = hn::Vec<decltype(d)>;
   const V vmean = hn::Set(d, mean);
   const V vrstd = hn::Set(d, rstd);
-  const auto apply = [=](size_t i, size_t count) HWY_ATTR {
+  StoreLoop(d, n, y, mode, [=](size_t i, size_t count) SEPTET_LAMBDA {
+    if (next != nullptr) hwy::Prefetch(next + i);
     V v = NormalizedValue<kCentre>(LoadSome(d, x + i, count), vmean, vrstd);
     if constexpr (kScale) v = hn::Mul(v, LoadSome(d, scale + i, count));
     if constexpr (kBias) v = hn::Add(v, LoadSome(d, bias + i, count));
     return v;
-  };
-  if (next == nullptr) {
-    StoreLoop(d, n, y, mode, apply);
-  } else {
-    StoreLoop(d, n, y, mode, [=](size_t i, size_t count) HWY_ATTR {
-      hwy::Prefetch(next + i);
-      return apply(i, count);
-    });
-  }
+  });
 }
 
 // Rows of more bytes are not fetched ahead: two would not fit in a common
@@ -87,19 +80,20 @@ void NormForward(size_t rows, size_t groups, size_t n, const T* x,
     if constexpr (kCentre) {
       m = TreeReduce<SumOp, T>(
               n, [x](auto d, size_t i, size_t count)
-                     HWY_ATTR { return LoadSome(d, x + i, count); }) /
+                     SEPTET_LAMBDA { return LoadSome(d, x + i, count); }) /
           size;
       mean[r] = m;
     }
     const T variance =
         TreeReduce<SumOp, T>(n,
-                             [x, m](auto d, size_t i, size_t count) HWY_ATTR {
-                               auto v = LoadSome(d, x + i, count);
-                               if constexpr (kCentre) {
-                                 v = hn::Sub(v, hn::Set(d, m));
-                               }
-                               return hn::Mul(v, v);
-                             }) /
+                             [x, m](auto d, size_t i, size_t count)
+                                 SEPTET_LAMBDA {
+                                   auto v = LoadSome(d, x + i, count);
+                                   if constexpr (kCentre) {
+                                     v = hn::Sub(v, hn::Set(d, m));
+                                   }
+                                   return hn::Mul(v, v);
+                                 }) /
         size;
     const T s = T{1} / std::sqrt(variance + eps);
     rstd[r] = s;
@@ -150,14 +144,14 @@ HWY_INLINE void NormBackwardRow(size_t n, const T* x, const T* scale, T mean,
   T sum_g = 0;
   if constexpr (kCentre) {
     sum_g = TreeReduce<SumOp, T>(
-        n, [scale, dy](auto d, size_t i, size_t count) HWY_ATTR {
+        n, [scale, dy](auto d, size_t i, size_t count) SEPTET_LAMBDA {
           auto v = LoadSome(d, dy + i, count);
           if constexpr (kScale) v = hn::Mul(v, LoadSome(d, scale + i, count));
           return v;
         });
   }
-  const T sum_gu =
-      TreeReduce<SumOp, T>(n, [=](auto d, size_t i, size_t count) HWY_ATTR {
+  const T sum_gu = TreeReduce<SumOp, T>(
+      n, [=](auto d, size_t i, size_t count) SEPTET_LAMBDA {
         const auto u = NormalizedValue<kCentre>(
             LoadSome(d, x + i, count), hn::Set(d, mean), hn::Set(d, rstd));
         const auto v = LoadSome(d, dy + i, count);
@@ -179,7 +173,7 @@ HWY_INLINE void NormBackwardRow(size_t n, const T* x, const T* scale, T mean,
   const V vrstd = hn::Set(d, rstd);
   const V mean_g = hn::Set(d, sum_g / static_cast<T>(n));
   const V mean_gu = hn::Set(d, sum_gu / static_cast<T>(n));
-  StoreLoop(d, n, dx, mode, [=](size_t i, size_t count) HWY_ATTR {
+  StoreLoop(d, n, dx, mode, [=](size_t i, size_t count) SEPTET_LAMBDA {
     if (next != 0) {
       hwy::Prefetch(x + next + i);
       hwy::Prefetch(dy + next + i);
@@ -197,7 +191,7 @@ template <typename T>
 HWY_INLINE void AddRow(size_t n, const T* HWY_RESTRICT x, T* HWY_RESTRICT y) {
   const hn::ScalableTag<T> d;
   using V = hn::Vec<decltype(d)>;
-  MapLoop2(d, n, y, x, y, [](V a, V b) HWY_ATTR { return hn::Add(a, b); });
+  MapLoop2(d, n, y, x, y, [](V a, V b) SEPTET_LAMBDA { return hn::Add(a, b); });
 }
 
 // rows is a multiple of groups. dscale, dbias: [groups, n], added to. Without

@@ -4,7 +4,7 @@
 // reduce_kernels.h.
 //
 //   const T sum = TreeReduce<SumOp, T>(
-//       n, [x](auto d, size_t i, size_t count) HWY_ATTR {
+//       n, [x](auto d, size_t i, size_t count) SEPTET_LAMBDA {
 //         return LoadSome(d, x + i, count);
 //       });
 #if defined(SEPTET_CORE_OPS_REDUCE_INL_H_) == defined(HWY_TARGET_TOGGLE)
@@ -143,20 +143,6 @@ HWY_INLINE T FoldArray(T* HWY_RESTRICT lanes) {
   }
 }
 
-// p[0, count) and anything beyond; count <= Lanes(d).
-template <class D, typename T = hn::TFromD<D>>
-HWY_INLINE hn::Vec<D> LoadSome(D d, const T* HWY_RESTRICT p, size_t count) {
-  return count == hn::Lanes(d) ? hn::LoadU(d, p) : LoadPartial(d, p, count);
-}
-template <class D, typename T = hn::TFromD<D>>
-HWY_INLINE void StoreSome(D d, hn::Vec<D> v, T* HWY_RESTRICT p, size_t count) {
-  if (count == hn::Lanes(d)) {
-    hn::StoreU(v, d, p);
-  } else {
-    StorePartial(d, v, p, count);
-  }
-}
-
 // The tree over n <= kReduceBlock<T> elements. `load(d, i, count)` gives
 // elements i, i + 1, ..., as a vector; `count` of them are wanted, and the
 // lanes beyond are ignored here. It is called once for each vector of elements,
@@ -169,7 +155,7 @@ HWY_INLINE T ReduceBlock(size_t n, const Load& load) {
   const size_t step = hn::Lanes(d);
   const V identity = hn::Set(d, Op::template Identity<T>());
   const size_t whole = n / kLanes * kLanes;
-  const auto partial = [&](size_t i) HWY_ATTR {
+  const auto partial = [&](size_t i) SEPTET_LAMBDA {
     if (i >= n) return identity;
     const size_t count = HWY_MIN(step, n - i);
     return hn::IfThenElse(hn::FirstN(d, count), load(d, i, count), identity);
@@ -216,7 +202,7 @@ HWY_INLINE T TreeReduce(size_t n, const Load& load) {
     const size_t count = HWY_MIN(kBlock, n - begin);
     stack.Push(ReduceBlock<Op, T>(
         count, [&](auto d, size_t i, size_t wanted)
-                   HWY_ATTR { return load(d, begin + i, wanted); }));
+                   SEPTET_LAMBDA { return load(d, begin + i, wanted); }));
   }
   return stack.Total();
 }

@@ -20,9 +20,9 @@ namespace {
 
 template <class Op, typename T>
 T ReduceRow(size_t n, const T* x) {
-  return TreeReduce<Op, T>(n, [x](auto d, size_t i, size_t count) HWY_ATTR {
-    return LoadSome(d, x + i, count);
-  });
+  return TreeReduce<Op, T>(
+      n, [x](auto d, size_t i, size_t count)
+             SEPTET_LAMBDA { return LoadSome(d, x + i, count); });
 }
 
 // Columns that are reduced together: 4 KiB of each row, long enough for the
@@ -83,7 +83,7 @@ void ReduceColumnStrip(size_t n, size_t columns, const T* x, size_t pitch,
   size_t size = 0;
   uint64_t count = 0;
   const auto combine = [&](T* HWY_RESTRICT left,
-                           const T* HWY_RESTRICT right) HWY_ATTR {
+                           const T* HWY_RESTRICT right) SEPTET_LAMBDA {
     for (size_t c = 0; c < columns; c += step) {
       hn::Store(Op::Combine(d, hn::Load(d, left + c), hn::Load(d, right + c)),
                 d, left + c);
@@ -149,16 +149,17 @@ void ReduceAxisOf(ReduceKind kind, size_t outer, size_t n, size_t inner,
 template <typename T>
 T DotLoop(size_t n, const T* a, const T* b) {
   return TreeReduce<SumOp, T>(
-      n, [a, b](auto d, size_t i, size_t count) HWY_ATTR {
+      n, [a, b](auto d, size_t i, size_t count) SEPTET_LAMBDA {
         return hn::Mul(LoadSome(d, a + i, count), LoadSome(d, b + i, count));
       });
 }
 template <typename T>
 T SumOfSquaresLoop(size_t n, const T* x) {
-  return TreeReduce<SumOp, T>(n, [x](auto d, size_t i, size_t count) HWY_ATTR {
-    const auto v = LoadSome(d, x + i, count);
-    return hn::Mul(v, v);
-  });
+  return TreeReduce<SumOp, T>(
+      n, [x](auto d, size_t i, size_t count) SEPTET_LAMBDA {
+        const auto v = LoadSome(d, x + i, count);
+        return hn::Mul(v, v);
+      });
 }
 
 void ReduceF32(ReduceKind kind, size_t outer, size_t n, size_t inner,

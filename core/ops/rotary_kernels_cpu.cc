@@ -66,16 +66,17 @@ HWY_INLINE void HalfRow(size_t pairs, const T* x, const T* cos, const T* sin,
                         T* y, StoreMode mode) {
   const hn::ScalableTag<T> d;
   const T* x2 = x + pairs;
-  StoreLoop(d, pairs, y, mode, [=](size_t i, size_t count) HWY_ATTR {
+  StoreLoop(d, pairs, y, mode, [=](size_t i, size_t count) SEPTET_LAMBDA {
     return hn::Sub(
         hn::Mul(LoadSome(d, x + i, count), LoadSome(d, cos + i, count)),
         hn::Mul(LoadSome(d, x2 + i, count), LoadSome(d, sin + i, count)));
   });
-  StoreLoop(d, pairs, y + pairs, mode, [=](size_t i, size_t count) HWY_ATTR {
-    return hn::Add(
-        hn::Mul(LoadSome(d, x2 + i, count), LoadSome(d, cos + i, count)),
-        hn::Mul(LoadSome(d, x + i, count), LoadSome(d, sin + i, count)));
-  });
+  StoreLoop(
+      d, pairs, y + pairs, mode, [=](size_t i, size_t count) SEPTET_LAMBDA {
+        return hn::Add(
+            hn::Mul(LoadSome(d, x2 + i, count), LoadSome(d, cos + i, count)),
+            hn::Mul(LoadSome(d, x + i, count), LoadSome(d, sin + i, count)));
+      });
 }
 
 template <typename T>
@@ -94,7 +95,7 @@ HWY_INLINE void InterleavedRow(size_t pairs, const T* x, const T* cos,
   if (reinterpret_cast<uintptr_t>(y) / sizeof(T) % 2 != 0) {
     mode = StoreMode::kCached;
   }
-  StoreLoop(d, 2 * pairs, y, mode, [=](size_t i, size_t count) HWY_ATTR {
+  StoreLoop(d, 2 * pairs, y, mode, [=](size_t i, size_t count) SEPTET_LAMBDA {
     const auto v = LoadSome(d, x + i, count);
     return hn::Add(hn::Mul(v, LoadSome(d, cos + i, count)),
                    hn::Mul(hn::Reverse2(d, v), LoadSome(d, sin + i, count)));
@@ -119,7 +120,7 @@ void Rows(RotaryLayout layout, size_t times, size_t inner, size_t width,
       const T* rest = x + rotated;
       StoreLoop(d, width - rotated, y + rotated, mode,
                 [=](size_t i, size_t count)
-                    HWY_ATTR { return LoadSome(d, rest + i, count); });
+                    SEPTET_LAMBDA { return LoadSome(d, rest + i, count); });
     }
   }
   EndStores(mode);

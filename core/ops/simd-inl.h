@@ -39,6 +39,26 @@ HWY_INLINE hn::Vec<D> ClampKeepNaN(D d, hn::Vec<D> x, hn::TFromD<D> low,
 #endif
 }
 
+// p[0, count) and anything beyond; count <= Lanes(d).
+template <class D, typename T = hn::TFromD<D>>
+HWY_INLINE hn::Vec<D> LoadSome(D d, const T* HWY_RESTRICT p, size_t count) {
+  return count == hn::Lanes(d) ? hn::LoadU(d, p) : LoadPartial(d, p, count);
+}
+template <class D, typename T = hn::TFromD<D>>
+HWY_INLINE void StoreSome(D d, hn::Vec<D> v, T* HWY_RESTRICT p, size_t count) {
+  if (count == hn::Lanes(d)) {
+    hn::StoreU(v, d, p);
+  } else {
+    StorePartial(d, v, p, count);
+  }
+}
+
+// After the parameters of a lambda that is the body of a loop: code for the
+// vector target, always inlined. Left to itself, GCC calls large ones, and a
+// call for each vector costs several times what the body does.
+#undef SEPTET_LAMBDA
+#define SEPTET_LAMBDA HWY_ATTR __attribute__((always_inline))
+
 // y[i, i + count) = op(i, count) for the whole of [0, n), where op gives a
 // vector of which the first `count` lanes are wanted. y may be what op reads.
 // kStreaming writes whole cache lines past the caches, and what is left of a
@@ -46,26 +66,27 @@ HWY_INLINE hn::Vec<D> ClampKeepNaN(D d, hn::Vec<D> x, hn::TFromD<D> low,
 template <class D, typename T, class Op>
 HWY_INLINE void StoreLoop(D d, size_t n, T* y, StoreMode mode, const Op& op) {
   const size_t lanes = hn::Lanes(d);
-  const auto store = [&](size_t i, size_t end) HWY_ATTR {
-    for (; i + lanes <= end; i += lanes) hn::StoreU(op(i, lanes), d, y + i);
-    if (i < end) StorePartial(d, op(i, end - i), y + i, end - i);
-  };
-  size_t i = 0;
+  // A line, or a vector where that is longer (both are powers of two).
+  const size_t unit = HWY_MAX(lanes, 64 / sizeof(T));
+  size_t end = n;  // of what is stored as usual
   if (mode == StoreMode::kStreaming) {
-    // A line, or a vector where that is longer (both are powers of two).
-    const size_t unit = HWY_MAX(lanes, 64 / sizeof(T));
     const size_t past = reinterpret_cast<uintptr_t>(y) / sizeof(T) % unit;
-    if (past != 0) {
-      i = HWY_MIN(n, unit - past);
-      store(0, i);
+    end = HWY_MIN(n, (unit - past) % unit);
+  }
+  for (size_t i = 0;;) {
+    for (; i + lanes <= end; i += lanes) hn::StoreU(op(i, lanes), d, y + i);
+    if (i < end) {
+      StorePartial(d, op(i, end - i), y + i, end - i);
+      i = end;
     }
+    if (end == n) return;
     for (; i + unit <= n; i += unit) {
       for (size_t j = i; j < i + unit; j += lanes) {
         hn::Stream(op(j, lanes), d, y + j);
       }
     }
+    end = n;
   }
-  store(i, n);
 }
 
 // Streaming stores are ordered after others only from here on.
@@ -73,31 +94,23 @@ HWY_INLINE void EndStores(StoreMode mode) {
   if (mode == StoreMode::kStreaming) hwy::FlushStream();
 }
 
-// y[i] = op(x[i]), op a function of one vector. y may be x.
+// y[i] = op(x[i]), op a function of one vector. y may be x. For kStreaming see
+// StoreLoop.
 template <class D, typename T, class Op>
-HWY_INLINE void MapLoop(D d, size_t n, const T* x, T* y, const Op& op) {
-  const size_t lanes = hn::Lanes(d);
-  size_t i = 0;
-  for (; i + lanes <= n; i += lanes) {
-    hn::StoreU(op(hn::LoadU(d, x + i)), d, y + i);
-  }
-  if (i < n) StorePartial(d, op(LoadPartial(d, x + i, n - i)), y + i, n - i);
+HWY_INLINE void MapLoop(D d, size_t n, const T* x, T* y, const Op& op,
+                        StoreMode mode = StoreMode::kCached) {
+  StoreLoop(d, n, y, mode, [&](size_t i, size_t count) SEPTET_LAMBDA {
+    return op(LoadSome(d, x + i, count));
+  });
 }
 
 // out[i] = op(a[i], b[i]). out may be a or b.
 template <class D, typename T, class Op>
 HWY_INLINE void MapLoop2(D d, size_t n, const T* a, const T* b, T* out,
-                         const Op& op) {
-  const size_t lanes = hn::Lanes(d);
-  size_t i = 0;
-  for (; i + lanes <= n; i += lanes) {
-    hn::StoreU(op(hn::LoadU(d, a + i), hn::LoadU(d, b + i)), d, out + i);
-  }
-  if (i < n) {
-    const auto va = LoadPartial(d, a + i, n - i);
-    const auto vb = LoadPartial(d, b + i, n - i);
-    StorePartial(d, op(va, vb), out + i, n - i);
-  }
+                         const Op& op, StoreMode mode = StoreMode::kCached) {
+  StoreLoop(d, n, out, mode, [&](size_t i, size_t count) SEPTET_LAMBDA {
+    return op(LoadSome(d, a + i, count), LoadSome(d, b + i, count));
+  });
 }
 
 // NOLINTNEXTLINE(google-readability-namespace-comments)

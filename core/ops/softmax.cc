@@ -17,6 +17,7 @@
 #include "septet/core/ops/reduce.h"
 #include "septet/core/ops/shape_ops.h"
 #include "septet/core/ops/softmax_kernels.h"
+#include "septet/core/ops/store_mode.h"
 #include "septet/core/tensor/dtype.h"
 #include "septet/core/tensor/shape.h"
 #include "septet/core/tensor/tensor.h"
@@ -46,11 +47,12 @@ template <typename T, bool kLog>
 absl::Status ForwardCpu(const KernelArgs& args) {
   const T* x = args.input(0).data<T>();
   T* y = args.outputs[0].mutable_data<T>();
+  const StoreMode mode = StoreModeFor(args.input(0).num_elements() * sizeof(T));
   return ForRows(args.input(0), [&](int64_t row, int64_t rows, int64_t n) {
     if (kLog) {
-      LogSoftmaxForward(rows, n, x + row * n, y + row * n);
+      LogSoftmaxForward(rows, n, x + row * n, y + row * n, mode);
     } else {
-      SoftmaxForward(rows, n, x + row * n, y + row * n);
+      SoftmaxForward(rows, n, x + row * n, y + row * n, mode);
     }
   });
 }
@@ -61,12 +63,13 @@ absl::Status BackwardCpu(const KernelArgs& args) {
   const T* y = args.input(0).data<T>();
   const T* dy = args.input(1).data<T>();
   T* dx = args.outputs[0].mutable_data<T>();
+  const StoreMode mode = StoreModeFor(args.input(0).num_elements() * sizeof(T));
   return ForRows(args.input(0), [&](int64_t row, int64_t rows, int64_t n) {
     const int64_t at = row * n;
     if (kLog) {
-      LogSoftmaxBackward(rows, n, y + at, dy + at, dx + at);
+      LogSoftmaxBackward(rows, n, y + at, dy + at, dx + at, mode);
     } else {
-      SoftmaxBackward(rows, n, y + at, dy + at, dx + at);
+      SoftmaxBackward(rows, n, y + at, dy + at, dx + at, mode);
     }
   });
 }

@@ -15,31 +15,40 @@
 // 0 (log-probability -infinity). A row that is all -infinity, or that holds
 // +infinity or NaN, has no softmax: all its elements become NaN.
 //
-// Cost: three passes over a row, of which one is from memory.
+// Cost: three passes over a row, of which one is from memory. `mode` is that of
+// the whole output, of which y or dx may be a part (store_mode.h).
 #ifndef SEPTET_CORE_OPS_SOFTMAX_KERNELS_H_
 #define SEPTET_CORE_OPS_SOFTMAX_KERNELS_H_
 
 #include <cstdint>
 
+#include "septet/core/ops/store_mode.h"
+
 namespace septet {
 
-void SoftmaxForward(int64_t rows, int64_t n, const float* x, float* y);
-void SoftmaxForward(int64_t rows, int64_t n, const double* x, double* y);
+void SoftmaxForward(int64_t rows, int64_t n, const float* x, float* y,
+                    StoreMode mode = StoreMode::kCached);
+void SoftmaxForward(int64_t rows, int64_t n, const double* x, double* y,
+                    StoreMode mode = StoreMode::kCached);
 
 // y is the output of the forward function. dx is overwritten.
 void SoftmaxBackward(int64_t rows, int64_t n, const float* y, const float* dy,
-                     float* dx);
+                     float* dx, StoreMode mode = StoreMode::kCached);
 void SoftmaxBackward(int64_t rows, int64_t n, const double* y, const double* dy,
-                     double* dx);
+                     double* dx, StoreMode mode = StoreMode::kCached);
 
-void LogSoftmaxForward(int64_t rows, int64_t n, const float* x, float* y);
-void LogSoftmaxForward(int64_t rows, int64_t n, const double* x, double* y);
+void LogSoftmaxForward(int64_t rows, int64_t n, const float* x, float* y,
+                       StoreMode mode = StoreMode::kCached);
+void LogSoftmaxForward(int64_t rows, int64_t n, const double* x, double* y,
+                       StoreMode mode = StoreMode::kCached);
 
 // y is the output of the forward function. dx is overwritten.
 void LogSoftmaxBackward(int64_t rows, int64_t n, const float* y,
-                        const float* dy, float* dx);
+                        const float* dy, float* dx,
+                        StoreMode mode = StoreMode::kCached);
 void LogSoftmaxBackward(int64_t rows, int64_t n, const double* y,
-                        const double* dy, double* dx);
+                        const double* dy, double* dx,
+                        StoreMode mode = StoreMode::kCached);
 
 }  // namespace septet
 

@@ -2,11 +2,14 @@
 #include <cmath>
 #include <cstddef>
 #include <cstdint>
+#include <limits>
 
 #include "septet/core/ops/softmax_kernels.h"
+#include "septet/core/ops/store_mode.h"
 
 #undef HWY_TARGET_INCLUDE
 #define HWY_TARGET_INCLUDE "core/ops/softmax_kernels_cpu.cc"
+#include "hwy/cache_control.h"
 #include "hwy/foreach_target.h"
 #include "hwy/highway.h"
 #include "septet/core/ops/reduce-inl.h"
@@ -18,113 +21,203 @@ namespace septet {
 namespace HWY_NAMESPACE {
 namespace {
 
+// The maximum, whatever it may be where there is a NaN: then the differences
+// to it have one too.
+struct PlainMaxOp {
+  template <typename T>
+  static constexpr T Identity() {
+    return -std::numeric_limits<T>::infinity();
+  }
+  template <class D, class V>
+  static HWY_INLINE V Combine(D /*d*/, V a, V b) {
+    return hn::Max(a, b);
+  }
+  template <typename T>
+  static HWY_INLINE T CombineScalar(T a, T b) {
+    return a >= b ? a : b;
+  }
+};
+
 template <typename T>
 HWY_INLINE T RowMax(size_t n, const T* x) {
-  return TreeReduce<MaxOp, T>(n, [x](auto d, size_t i, size_t count) HWY_ATTR {
-    return LoadSome(d, x + i, count);
-  });
+  return TreeReduce<PlainMaxOp, T>(
+      n, [x](auto d, size_t i, size_t count)
+             SEPTET_LAMBDA { return LoadSome(d, x + i, count); });
+}
+
+// Elements of the longest row whose exponentials are kept on the stack: two of
+// them fit in the second-level cache beside their inputs.
+template <typename T>
+constexpr size_t kScratchRow = (size_t{32} << 10) / sizeof(T);
+
+// y = e scale, all of [0, n).
+template <typename T>
+HWY_INLINE void ScaleRow(size_t n, const T* e, T scale, T* y, StoreMode mode) {
+  const hn::ScalableTag<T> d;
+  using V = hn::Vec<decltype(d)>;
+  const V vscale = hn::Set(d, scale);
+  MapLoop(
+      d, n, e, y, [vscale](V v) SEPTET_LAMBDA { return hn::Mul(v, vscale); },
+      mode);
+}
+
+// Softmax of rows of at most kScratchRow elements, past the caches. While the
+// exponentials of a row are computed, which is most of the work, the row before
+// is written and the row after fetched.
+template <typename T>
+HWY_NOINLINE void StreamSoftmaxRows(size_t rows, size_t n, const T* x, T* y) {
+  HWY_ALIGN T scratch[2][kScratchRow<T>];
+  T scale = 0;       // of the row before
+  T* row = nullptr;  // where it goes, if that begins with a whole line
+  for (size_t r = 0; r < rows; ++r, x += n, y += n) {
+    const T max = RowMax(n, x);
+    T* const e = scratch[r % 2];
+    const T* const before = scratch[(r + 1) % 2];
+    const T* const next = r + 1 < rows ? x + n : x;
+    const T sum = TreeReduce<SumOp, T>(
+        n, [=](auto dr, size_t i, size_t count) SEPTET_LAMBDA {
+          hwy::Prefetch(next + i);
+          if (row != nullptr && count == hn::Lanes(dr)) {
+            hn::Stream(hn::Mul(hn::LoadU(dr, before + i), hn::Set(dr, scale)),
+                       dr, row + i);
+          }
+          const auto v = VecExpNonPositive(
+              dr, hn::Sub(LoadSome(dr, x + i, count), hn::Set(dr, max)));
+          hn::StoreU(v, dr, e + i);
+          return v;
+        });
+    if (row != nullptr) {
+      // What was no whole vector.
+      const size_t done = n - n % hn::Lanes(ReduceTag<T>());
+      ScaleRow(n - done, before + done, scale, row + done, StoreMode::kCached);
+    }
+    scale = T{1} / sum;
+    row = y;
+    if (reinterpret_cast<uintptr_t>(y) % 64 != 0) {
+      ScaleRow(n, e, scale, y, StoreMode::kStreaming);
+      row = nullptr;
+    }
+  }
+  if (row != nullptr) {
+    ScaleRow(n, scratch[(rows + 1) % 2], scale, row, StoreMode::kStreaming);
+  }
 }
 
 template <typename T>
-void SoftmaxRows(size_t rows, size_t n, const T* x, T* y) {
-  const hn::ScalableTag<T> d;
-  using V = hn::Vec<decltype(d)>;
+void SoftmaxRows(size_t rows, size_t n, const T* x, T* y, StoreMode mode) {
   if (n == 0) return;
+  if (mode == StoreMode::kStreaming && n <= kScratchRow<T>) {
+    StreamSoftmaxRows(rows, n, x, y);
+    EndStores(mode);
+    return;
+  }
   for (size_t r = 0; r < rows; ++r, x += n, y += n) {
     const T max = RowMax(n, x);
     const T sum = TreeReduce<SumOp, T>(
-        n, [x, y, max](auto dr, size_t i, size_t count) HWY_ATTR {
+        n, [x, y, max](auto dr, size_t i, size_t count) SEPTET_LAMBDA {
           const auto e = VecExpNonPositive(
               dr, hn::Sub(LoadSome(dr, x + i, count), hn::Set(dr, max)));
           StoreSome(dr, e, y + i, count);
           return e;
         });
-    const V scale = hn::Set(d, T{1} / sum);
-    MapLoop(d, n, y, y, [scale](V v) HWY_ATTR { return hn::Mul(v, scale); });
+    ScaleRow(n, y, T{1} / sum, y, StoreMode::kCached);
   }
 }
 
 template <typename T>
-void SoftmaxBackwardRows(size_t rows, size_t n, const T* y, const T* dy,
-                         T* dx) {
+void SoftmaxBackwardRows(size_t rows, size_t n, const T* y, const T* dy, T* dx,
+                         StoreMode mode) {
   const hn::ScalableTag<T> d;
   using V = hn::Vec<decltype(d)>;
   for (size_t r = 0; r < rows; ++r, y += n, dy += n, dx += n) {
     const T dot = TreeReduce<SumOp, T>(n, [y, dy](auto dr, size_t i,
-                                                  size_t count) HWY_ATTR {
+                                                  size_t count) SEPTET_LAMBDA {
       return hn::Mul(LoadSome(dr, y + i, count), LoadSome(dr, dy + i, count));
     });
     const V vdot = hn::Set(d, dot);
-    MapLoop2(d, n, y, dy, dx, [vdot](V vy, V vdy) HWY_ATTR {
-      return hn::Mul(vy, hn::Sub(vdy, vdot));
-    });
+    MapLoop2(
+        d, n, y, dy, dx,
+        [vdot](V vy, V vdy)
+            SEPTET_LAMBDA { return hn::Mul(vy, hn::Sub(vdy, vdot)); },
+        mode);
   }
+  EndStores(mode);
 }
 
 template <typename T>
-void LogSoftmaxRows(size_t rows, size_t n, const T* x, T* y) {
+void LogSoftmaxRows(size_t rows, size_t n, const T* x, T* y, StoreMode mode) {
   const hn::ScalableTag<T> d;
   using V = hn::Vec<decltype(d)>;
   if (n == 0) return;
   for (size_t r = 0; r < rows; ++r, x += n, y += n) {
     const T max = RowMax(n, x);
     const T sum = TreeReduce<SumOp, T>(
-        n, [x, max](auto dr, size_t i, size_t count) HWY_ATTR {
+        n, [x, max](auto dr, size_t i, size_t count) SEPTET_LAMBDA {
           return VecExpNonPositive(
               dr, hn::Sub(LoadSome(dr, x + i, count), hn::Set(dr, max)));
         });
     const V vmax = hn::Set(d, max);
     const V log_sum = hn::Set(d, std::log(sum));
-    MapLoop(d, n, x, y, [vmax, log_sum](V v) HWY_ATTR {
-      return hn::Sub(hn::Sub(v, vmax), log_sum);
-    });
+    MapLoop(
+        d, n, x, y,
+        [vmax, log_sum](V v)
+            SEPTET_LAMBDA { return hn::Sub(hn::Sub(v, vmax), log_sum); },
+        mode);
   }
+  EndStores(mode);
 }
 
 template <typename T>
 void LogSoftmaxBackwardRows(size_t rows, size_t n, const T* y, const T* dy,
-                            T* dx) {
+                            T* dx, StoreMode mode) {
   const hn::ScalableTag<T> d;
   using V = hn::Vec<decltype(d)>;
   for (size_t r = 0; r < rows; ++r, y += n, dy += n, dx += n) {
-    const T sum =
-        TreeReduce<SumOp, T>(n, [dy](auto dr, size_t i, size_t count) HWY_ATTR {
-          return LoadSome(dr, dy + i, count);
-        });
+    const T sum = TreeReduce<SumOp, T>(
+        n, [dy](auto dr, size_t i, size_t count)
+               SEPTET_LAMBDA { return LoadSome(dr, dy + i, count); });
     const V vsum = hn::Set(d, sum);
-    MapLoop2(d, n, y, dy, dx, [d, vsum](V vy, V vdy) HWY_ATTR {
-      return hn::Sub(vdy, hn::Mul(VecExpNonPositive(d, vy), vsum));
-    });
+    MapLoop2(
+        d, n, y, dy, dx,
+        [d, vsum](V vy, V vdy) SEPTET_LAMBDA {
+          return hn::Sub(vdy, hn::Mul(VecExpNonPositive(d, vy), vsum));
+        },
+        mode);
   }
+  EndStores(mode);
 }
 
-void SoftmaxF32(size_t rows, size_t n, const float* x, float* y) {
-  SoftmaxRows(rows, n, x, y);
+void SoftmaxF32(size_t rows, size_t n, const float* x, float* y,
+                StoreMode mode) {
+  SoftmaxRows(rows, n, x, y, mode);
 }
-void SoftmaxF64(size_t rows, size_t n, const double* x, double* y) {
-  SoftmaxRows(rows, n, x, y);
+void SoftmaxF64(size_t rows, size_t n, const double* x, double* y,
+                StoreMode mode) {
+  SoftmaxRows(rows, n, x, y, mode);
 }
 void SoftmaxBackwardF32(size_t rows, size_t n, const float* y, const float* dy,
-                        float* dx) {
-  SoftmaxBackwardRows(rows, n, y, dy, dx);
+                        float* dx, StoreMode mode) {
+  SoftmaxBackwardRows(rows, n, y, dy, dx, mode);
 }
 void SoftmaxBackwardF64(size_t rows, size_t n, const double* y,
-                        const double* dy, double* dx) {
-  SoftmaxBackwardRows(rows, n, y, dy, dx);
+                        const double* dy, double* dx, StoreMode mode) {
+  SoftmaxBackwardRows(rows, n, y, dy, dx, mode);
 }
-void LogSoftmaxF32(size_t rows, size_t n, const float* x, float* y) {
-  LogSoftmaxRows(rows, n, x, y);
+void LogSoftmaxF32(size_t rows, size_t n, const float* x, float* y,
+                   StoreMode mode) {
+  LogSoftmaxRows(rows, n, x, y, mode);
 }
-void LogSoftmaxF64(size_t rows, size_t n, const double* x, double* y) {
-  LogSoftmaxRows(rows, n, x, y);
+void LogSoftmaxF64(size_t rows, size_t n, const double* x, double* y,
+                   StoreMode mode) {
+  LogSoftmaxRows(rows, n, x, y, mode);
 }
 void LogSoftmaxBackwardF32(size_t rows, size_t n, const float* y,
-                           const float* dy, float* dx) {
-  LogSoftmaxBackwardRows(rows, n, y, dy, dx);
+                           const float* dy, float* dx, StoreMode mode) {
+  LogSoftmaxBackwardRows(rows, n, y, dy, dx, mode);
 }
 void LogSoftmaxBackwardF64(size_t rows, size_t n, const double* y,
-                           const double* dy, double* dx) {
-  LogSoftmaxBackwardRows(rows, n, y, dy, dx);
+                           const double* dy, double* dx, StoreMode mode) {
+  LogSoftmaxBackwardRows(rows, n, y, dy, dx, mode);
 }
 
 }  // namespace
@@ -145,44 +238,48 @@ HWY_EXPORT(LogSoftmaxF64);
 HWY_EXPORT(LogSoftmaxBackwardF32);
 HWY_EXPORT(LogSoftmaxBackwardF64);
 
-void SoftmaxForward(int64_t rows, int64_t n, const float* x, float* y) {
+void SoftmaxForward(int64_t rows, int64_t n, const float* x, float* y,
+                    StoreMode mode) {
   HWY_DYNAMIC_DISPATCH(SoftmaxF32)
-  (static_cast<size_t>(rows), static_cast<size_t>(n), x, y);
+  (static_cast<size_t>(rows), static_cast<size_t>(n), x, y, mode);
 }
-void SoftmaxForward(int64_t rows, int64_t n, const double* x, double* y) {
+void SoftmaxForward(int64_t rows, int64_t n, const double* x, double* y,
+                    StoreMode mode) {
   HWY_DYNAMIC_DISPATCH(SoftmaxF64)
-  (static_cast<size_t>(rows), static_cast<size_t>(n), x, y);
+  (static_cast<size_t>(rows), static_cast<size_t>(n), x, y, mode);
 }
 
 void SoftmaxBackward(int64_t rows, int64_t n, const float* y, const float* dy,
-                     float* dx) {
+                     float* dx, StoreMode mode) {
   HWY_DYNAMIC_DISPATCH(SoftmaxBackwardF32)
-  (static_cast<size_t>(rows), static_cast<size_t>(n), y, dy, dx);
+  (static_cast<size_t>(rows), static_cast<size_t>(n), y, dy, dx, mode);
 }
 void SoftmaxBackward(int64_t rows, int64_t n, const double* y, const double* dy,
-                     double* dx) {
+                     double* dx, StoreMode mode) {
   HWY_DYNAMIC_DISPATCH(SoftmaxBackwardF64)
-  (static_cast<size_t>(rows), static_cast<size_t>(n), y, dy, dx);
+  (static_cast<size_t>(rows), static_cast<size_t>(n), y, dy, dx, mode);
 }
 
-void LogSoftmaxForward(int64_t rows, int64_t n, const float* x, float* y) {
+void LogSoftmaxForward(int64_t rows, int64_t n, const float* x, float* y,
+                       StoreMode mode) {
   HWY_DYNAMIC_DISPATCH(LogSoftmaxF32)
-  (static_cast<size_t>(rows), static_cast<size_t>(n), x, y);
+  (static_cast<size_t>(rows), static_cast<size_t>(n), x, y, mode);
 }
-void LogSoftmaxForward(int64_t rows, int64_t n, const double* x, double* y) {
+void LogSoftmaxForward(int64_t rows, int64_t n, const double* x, double* y,
+                       StoreMode mode) {
   HWY_DYNAMIC_DISPATCH(LogSoftmaxF64)
-  (static_cast<size_t>(rows), static_cast<size_t>(n), x, y);
+  (static_cast<size_t>(rows), static_cast<size_t>(n), x, y, mode);
 }
 
 void LogSoftmaxBackward(int64_t rows, int64_t n, const float* y,
-                        const float* dy, float* dx) {
+                        const float* dy, float* dx, StoreMode mode) {
   HWY_DYNAMIC_DISPATCH(LogSoftmaxBackwardF32)
-  (static_cast<size_t>(rows), static_cast<size_t>(n), y, dy, dx);
+  (static_cast<size_t>(rows), static_cast<size_t>(n), y, dy, dx, mode);
 }
 void LogSoftmaxBackward(int64_t rows, int64_t n, const double* y,
-                        const double* dy, double* dx) {
+                        const double* dy, double* dx, StoreMode mode) {
   HWY_DYNAMIC_DISPATCH(LogSoftmaxBackwardF64)
-  (static_cast<size_t>(rows), static_cast<size_t>(n), y, dy, dx);
+  (static_cast<size_t>(rows), static_cast<size_t>(n), y, dy, dx, mode);
 }
 
 }  // namespace septet

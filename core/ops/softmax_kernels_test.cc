@@ -10,6 +10,7 @@
 
 #include "gtest/gtest.h"
 #include "septet/core/ops/kernel_testutil.h"
+#include "septet/core/ops/store_mode.h"
 
 namespace septet {
 namespace {
@@ -122,6 +123,64 @@ TYPED_TEST(SoftmaxTest, LargeArgumentsAndMasks) {
   });
 }
 
+TYPED_TEST(SoftmaxTest, StreamingStoresChangeNoBit) {
+  using T = TypeParam;
+  // Rows with scratch memory, and one too long for it.
+  std::vector<int64_t> sizes = TestSizes();
+  sizes.push_back(10000);
+  ForEachTarget([&] {
+    TestRandom random(33);
+    for (int64_t n : sizes) {
+      const int64_t rows = n > 5000 ? 2 : 5;
+      GuardedArray<T> x(rows * n), dy(rows * n);
+      x.FillUniform(&random, -5, 5);
+      dy.FillUniform(&random, -1, 1);
+      std::vector<std::vector<T>> first;
+      for (const StoreMode mode : {StoreMode::kCached, StoreMode::kStreaming}) {
+        for (const int64_t misalign : {0, 1, 5}) {
+          GuardedArray<T> y(rows * n, misalign), dx(rows * n, misalign),
+              log_y(rows * n, misalign), log_dx(rows * n, misalign);
+          SoftmaxForward(rows, n, x.data(), y.data(), mode);
+          SoftmaxBackward(rows, n, y.data(), dy.data(), dx.data(), mode);
+          LogSoftmaxForward(rows, n, x.data(), log_y.data(), mode);
+          LogSoftmaxBackward(rows, n, log_y.data(), dy.data(), log_dx.data(),
+                             mode);
+          ASSERT_TRUE(y.GuardsAreIntact() && log_y.GuardsAreIntact() &&
+                      dx.GuardsAreIntact() && log_dx.GuardsAreIntact());
+          const std::vector<std::vector<T>> all = {
+              y.ToVector(), dx.ToVector(), log_y.ToVector(), log_dx.ToVector()};
+          if (first.empty()) first = all;
+          ASSERT_TRUE(all == first) << n << " " << misalign;
+        }
+      }
+      // In place.
+      GuardedArray<T> y(rows * n);
+      for (int64_t i = 0; i < rows * n; ++i) y[i] = x[i];
+      SoftmaxForward(rows, n, y.data(), y.data(), StoreMode::kStreaming);
+      ASSERT_TRUE(y.ToVector() == first[0]);
+    }
+  });
+}
+
+TYPED_TEST(SoftmaxTest, StreamedRowsThatHaveNoSoftmaxBecomeNaN) {
+  using T = TypeParam;
+  const T inf = std::numeric_limits<T>::infinity();
+  const T nan = std::numeric_limits<T>::quiet_NaN();
+  ForEachTarget([&] {
+    for (const StoreMode mode : {StoreMode::kCached, StoreMode::kStreaming}) {
+      const int64_t n = 32;
+      alignas(64) T x[4 * n], y[4 * n];
+      for (int64_t i = 0; i < 4 * n; ++i) x[i] = static_cast<T>(i % n);
+      x[5] = nan;
+      x[n + 7] = inf;
+      for (int64_t i = 2 * n; i < 3 * n; ++i) x[i] = -inf;
+      SoftmaxForward(4, n, x, y, mode);
+      for (int64_t i = 0; i < 3 * n; ++i) ASSERT_TRUE(std::isnan(y[i])) << i;
+      for (int64_t i = 3 * n; i < 4 * n; ++i) ASSERT_GT(y[i], T{0});
+    }
+  });
+}
+
 TEST(SoftmaxGradientTest, CentralDifferences) {
   TestRandom random(32);
   const int64_t n = 13;
@@ -129,9 +188,14 @@ TEST(SoftmaxGradientTest, CentralDifferences) {
   x.FillUniform(&random, -2, 2);
   dy.FillUniform(&random, -1, 1);
   for (bool log_softmax : {false, true}) {
-    void (*forward)(int64_t, int64_t, const double*, double*) = SoftmaxForward;
-    if (log_softmax) forward = LogSoftmaxForward;
-    forward(1, n, x.data(), y.data());
+    const auto forward = [&](double* out) {
+      if (log_softmax) {
+        LogSoftmaxForward(1, n, x.data(), out);
+      } else {
+        SoftmaxForward(1, n, x.data(), out);
+      }
+    };
+    forward(y.data());
     if (log_softmax) {
       LogSoftmaxBackward(1, n, y.data(), dy.data(), dx.data());
     } else {
@@ -140,9 +204,9 @@ TEST(SoftmaxGradientTest, CentralDifferences) {
     for (int64_t i = 0; i < n; ++i) {
       const double h = 1e-5, value = x[i];
       x[i] = value + h;
-      forward(1, n, x.data(), high.data());
+      forward(high.data());
       x[i] = value - h;
-      forward(1, n, x.data(), low.data());
+      forward(low.data());
       x[i] = value;
       double want = 0;
       for (int64_t j = 0; j < n; ++j) {
