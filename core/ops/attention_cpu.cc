@@ -22,8 +22,6 @@ namespace septet {
 namespace HWY_NAMESPACE {
 namespace {
 
-// Keys of a step of decoding: k and v of two steps, one at work and one on its
-// way, stay in a first-level cache of 32 KiB for heads 64 wide.
 constexpr size_t kDecodeKeys = static_cast<size_t>(kAttentionDecodeKeys);
 
 // Rows are fetched a step ahead: the hardware's own prefetching stops at every
