@@ -8,8 +8,10 @@
 // arXiv 2205.14135; core/ops/attention-inl.h says how, and is the template from
 // which attention with other scores is made).
 //
-//   Var o = Attention(q, k, v);                         // causal
-//   Var y = Attention(q, k, v, {lengths}, {.causal = false});
+//   Var o = Attention(q, k, v);                             // causal
+//   AttentionOptions options;
+//   options.causal = false;
+//   Var y = Attention(q, k, v, {lengths, Var()}, options);  // padded batch
 //
 // With a cache of keys and values, k and v are longer than q: the last query
 // sees all keys, the one before it all but one. Views are read where they lie:
