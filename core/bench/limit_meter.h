@@ -44,6 +44,7 @@ class LimitMeter {
   };
 
   void Add(double passes_wanted, std::vector<std::function<void()>> passes);
+  double Seconds(const Loop& loop) const;  // a pass
   template <typename T>
   void AddFlops(double flops);
   template <typename T>

@@ -11,8 +11,8 @@
 // virtual machine meet both alike; the share of the limit is the median over
 // the rounds of what the limit takes over what the kernel takes. One thread
 // counts its own CPU time; several threads count wall time, and the limit's
-// loops run on as many. The kernel has run since the caches held anything else,
-// once, untimed; loops over memory have, too, unless one pass takes long.
+// loops run on as many. Each is run once, untimed, before it is timed, so that
+// the caches hold what it leaves in them.
 //
 // A bar is judged only where the limit held still: if its loops (those of the
 // peak of f32 for a case without limit) spread by more than kMaxLimitSpread

@@ -151,10 +151,16 @@ void Copy(size_t n, const float* x, float* y) {
 void StreamingCopy(size_t n, const float* x, float* y) {
   const hn::ScalableTag<float> d;
   const size_t step = hn::Lanes(d);
+  // A page ahead: the prefetchers stop at its end.
+  constexpr size_t kAhead = 4096 / sizeof(float);
+  constexpr size_t kLine = kLoopAlignment / sizeof(float);
+  const size_t block = step > kLine ? step : kLine;
   size_t i = 0;
-  for (; i + 2 * step <= n; i += 2 * step) {
-    hn::Stream(hn::Load(d, x + i), d, y + i);
-    hn::Stream(hn::Load(d, x + i + step), d, y + i + step);
+  for (; i + block <= n; i += block) {
+    hwy::Prefetch(x + i + kAhead);
+    for (size_t j = i; j < i + block; j += step) {
+      hn::Stream(hn::Load(d, x + j), d, y + j);
+    }
   }
   for (; i < n; ++i) y[i] = x[i];
   hwy::FlushStream();

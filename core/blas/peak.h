@@ -34,8 +34,8 @@ double PeakReadBandwidth(int64_t bytes);
 
 // Bytes per second read and written, both counted, by copying one half of a
 // working set of that many bytes to the other: the better of ordinary and
-// streaming stores, in one ascending walk as STREAM has it, best of several
-// passes.
+// streaming stores, in one ascending walk as STREAM has it (what walks in
+// several places at once may be faster), best of several passes.
 double PeakCopyBandwidth(int64_t bytes);
 
 // Bytes per second read and written, both counted, by scaling a buffer in place
