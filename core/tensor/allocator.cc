@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "septet/core/tensor/allocator.h"
 
+#include <sys/mman.h>
+
 #include <algorithm>
 #include <atomic>
 #include <cstdint>
@@ -71,6 +73,24 @@ class SpinLockHolder {
   SpinLock* const lock_;
 };
 
+// Large blocks ask for huge pages: the rows of a table that are read in no
+// order lie on a small page each, and walking the page tables costs as much as
+// copying the rows. The sizes of most classes from two of them on are
+// multiples.
+constexpr size_t kHugePage = size_t{2} << 20;
+
+void* SystemBlock(size_t bytes) {
+  if (bytes < 2 * kHugePage || bytes % kHugePage != 0) {
+    return std::aligned_alloc(kTensorAlignment, bytes);
+  }
+  void* block = std::aligned_alloc(kHugePage, bytes);
+#ifdef MADV_HUGEPAGE
+  // Advice: where it is not taken, nothing is lost.
+  if (block != nullptr) (void)madvise(block, bytes, MADV_HUGEPAGE);
+#endif
+  return block;
+}
+
 class CachingAllocator final : public Allocator {
  public:
   void* Allocate(size_t bytes) override {
@@ -87,10 +107,10 @@ class CachingAllocator final : public Allocator {
         return block;
       }
     }
-    void* block = std::aligned_alloc(kTensorAlignment, block_bytes);
+    void* block = SystemBlock(block_bytes);
     if (block == nullptr) {
       ReleaseCached();
-      block = std::aligned_alloc(kTensorAlignment, block_bytes);
+      block = SystemBlock(block_bytes);
       if (block == nullptr) return nullptr;
     }
     SpinLockHolder hold(&lock_);

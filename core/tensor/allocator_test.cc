@@ -44,6 +44,18 @@ TEST(CpuAllocatorTest, BlocksAreAlignedAndDisjoint) {
 }
 
 // live_bytes counts whole blocks: the difference to what was asked is lost.
+TEST(CpuAllocatorTest, LargeBlocksStartAtHugePages) {
+  for (const size_t mib : {4, 6, 8, 10, 40}) {
+    const size_t bytes = mib << 20;
+    auto* block = static_cast<char*>(CpuAllocator().Allocate(bytes));
+    ASSERT_NE(block, nullptr);
+    EXPECT_EQ(reinterpret_cast<uintptr_t>(block) % (size_t{2} << 20), 0u);
+    block[0] = block[bytes - 1] = 1;
+    CpuAllocator().Free(block, bytes);
+  }
+  CpuAllocator().ReleaseCached();
+}
+
 TEST(CpuAllocatorTest, WastesAtMostAQuarter) {
   std::vector<size_t> sizes;
   for (size_t bytes = 1; bytes <= 5000; ++bytes) sizes.push_back(bytes);
