@@ -21,7 +21,7 @@
 #include "septet/core/ops/op_util.h"
 #include "septet/core/ops/reduce.h"
 #include "septet/core/ops/reduce_kernels.h"
-#include "septet/core/ops/softmax.h"
+#include "septet/core/ops/store_mode.h"
 #include "septet/core/tensor/dtype.h"
 #include "septet/core/tensor/shape.h"
 #include "septet/core/tensor/tensor.h"
@@ -151,6 +151,7 @@ absl::Status BackwardCpu(const KernelArgs& args) {
   const T* sum = args.input(3).data<T>();
   const T* dloss = args.input(4).data<T>();
   T* dx = args.outputs[0].mutable_data<T>();
+  const StoreMode mode = StoreModeFor(x.num_elements() * sizeof(T));
   T factor = 0;
   const T* g = dloss;
   int64_t pitch = 1;
@@ -163,7 +164,7 @@ absl::Status BackwardCpu(const KernelArgs& args) {
   ForRows(rows, n, [&](int64_t row, int64_t count) {
     CrossEntropyBackward(count, n, px + row * n, pc + row, ignored,
                          static_cast<T>(options.label_smoothing), max + row,
-                         sum + row, g + row * pitch, pitch, dx + row * n);
+                         sum + row, g + row * pitch, pitch, dx + row * n, mode);
   });
   return absl::OkStatus();
 }

@@ -19,6 +19,8 @@
 
 #include <cstdint>
 
+#include "septet/core/ops/store_mode.h"
+
 namespace septet {
 
 // classes [rows]: each in [0, n), or equal to `ignored`, which gives the loss 0
@@ -34,16 +36,18 @@ void CrossEntropyForward(int64_t rows, int64_t n, const double* x,
                          double* sum);
 
 // dx [rows, n] is overwritten: 0 in rows that are ignored. g: one factor a row,
-// `g_pitch` apart (0 repeats one).
+// `g_pitch` apart (0 repeats one). With StoreMode::kStreaming dx is written
+// past the caches.
 void CrossEntropyBackward(int64_t rows, int64_t n, const float* x,
                           const int64_t* classes, int64_t ignored,
                           float smoothing, const float* max, const float* sum,
-                          const float* g, int64_t g_pitch, float* dx);
+                          const float* g, int64_t g_pitch, float* dx,
+                          StoreMode mode = StoreMode::kCached);
 void CrossEntropyBackward(int64_t rows, int64_t n, const double* x,
                           const int64_t* classes, int64_t ignored,
                           double smoothing, const double* max,
                           const double* sum, const double* g, int64_t g_pitch,
-                          double* dx);
+                          double* dx, StoreMode mode = StoreMode::kCached);
 
 }  // namespace septet
 

@@ -5,6 +5,7 @@
 #include <cstdint>
 
 #include "septet/core/ops/cross_entropy_kernels.h"
+#include "septet/core/ops/store_mode.h"
 
 #undef HWY_TARGET_INCLUDE
 #define HWY_TARGET_INCLUDE "core/ops/cross_entropy_kernels_cpu.cc"
@@ -66,7 +67,7 @@ void ForwardRows(size_t rows, size_t n, const T* x, const int64_t* classes,
 template <typename T>
 void BackwardRows(size_t rows, size_t n, const T* x, const int64_t* classes,
                   int64_t ignored, T smoothing, const T* max, const T* sum,
-                  const T* g, size_t g_pitch, T* dx) {
+                  const T* g, size_t g_pitch, T* dx, StoreMode mode) {
   const hn::ScalableTag<T> d;
   using V = hn::Vec<decltype(d)>;
   const T share = smoothing / static_cast<T>(n);
@@ -76,21 +77,23 @@ void BackwardRows(size_t rows, size_t n, const T* x, const int64_t* classes,
       continue;
     }
     const auto t = static_cast<size_t>(classes[r]);
-    const T factor = g[r * g_pitch];
-    // The class is done by itself, before dx, which may be x, is written.
-    const T own = x[t];
     const V vmax = hn::Set(d, max[r]);
     const V inverse = hn::Set(d, T{1} / sum[r]);
     const V vshare = hn::Set(d, share);
-    const V vfactor = hn::Set(d, factor);
-    MapLoop(d, n, x, dx, [=](V v) HWY_ATTR {
-      const V p = hn::Mul(VecExpNonPositive(d, hn::Sub(v, vmax)), inverse);
-      return hn::Mul(vfactor, hn::Sub(p, vshare));
+    const V own = hn::Set(d, T{1} - smoothing);
+    const V factor = hn::Set(d, g[r * g_pitch]);
+    StoreLoop(d, n, dx, mode, [=](size_t i, size_t count) HWY_ATTR {
+      const V v = LoadSome(d, x + i, count);
+      V p = hn::Mul(VecExpNonPositive(d, hn::Sub(v, vmax)), inverse);
+      if (HWY_UNLIKELY(t - i < count)) {  // i <= t < i + count
+        const auto here =
+            hn::Eq(hn::Iota(d, 0), hn::Set(d, static_cast<T>(t - i)));
+        p = hn::IfThenElse(here, hn::Sub(p, own), p);
+      }
+      return hn::Mul(factor, hn::Sub(p, vshare));
     });
-    const V p =
-        hn::Mul(VecExpNonPositive(d, hn::Sub(hn::Set(d, own), vmax)), inverse);
-    dx[t] = factor * ((hn::GetLane(p) - (T{1} - smoothing)) - share);
   }
+  EndStores(mode);
 }
 
 void ForwardF32(size_t rows, size_t n, const float* x, const int64_t* classes,
@@ -105,16 +108,17 @@ void ForwardF64(size_t rows, size_t n, const double* x, const int64_t* classes,
 }
 void BackwardF32(size_t rows, size_t n, const float* x, const int64_t* classes,
                  int64_t ignored, float smoothing, const float* max,
-                 const float* sum, const float* g, size_t g_pitch, float* dx) {
+                 const float* sum, const float* g, size_t g_pitch, float* dx,
+                 StoreMode mode) {
   BackwardRows(rows, n, x, classes, ignored, smoothing, max, sum, g, g_pitch,
-               dx);
+               dx, mode);
 }
 void BackwardF64(size_t rows, size_t n, const double* x, const int64_t* classes,
                  int64_t ignored, double smoothing, const double* max,
-                 const double* sum, const double* g, size_t g_pitch,
-                 double* dx) {
+                 const double* sum, const double* g, size_t g_pitch, double* dx,
+                 StoreMode mode) {
   BackwardRows(rows, n, x, classes, ignored, smoothing, max, sum, g, g_pitch,
-               dx);
+               dx, mode);
 }
 
 }  // namespace
@@ -150,19 +154,20 @@ void CrossEntropyForward(int64_t rows, int64_t n, const double* x,
 void CrossEntropyBackward(int64_t rows, int64_t n, const float* x,
                           const int64_t* classes, int64_t ignored,
                           float smoothing, const float* max, const float* sum,
-                          const float* g, int64_t g_pitch, float* dx) {
+                          const float* g, int64_t g_pitch, float* dx,
+                          StoreMode mode) {
   HWY_DYNAMIC_DISPATCH(BackwardF32)
   (static_cast<size_t>(rows), static_cast<size_t>(n), x, classes, ignored,
-   smoothing, max, sum, g, static_cast<size_t>(g_pitch), dx);
+   smoothing, max, sum, g, static_cast<size_t>(g_pitch), dx, mode);
 }
 void CrossEntropyBackward(int64_t rows, int64_t n, const double* x,
                           const int64_t* classes, int64_t ignored,
                           double smoothing, const double* max,
                           const double* sum, const double* g, int64_t g_pitch,
-                          double* dx) {
+                          double* dx, StoreMode mode) {
   HWY_DYNAMIC_DISPATCH(BackwardF64)
   (static_cast<size_t>(rows), static_cast<size_t>(n), x, classes, ignored,
-   smoothing, max, sum, g, static_cast<size_t>(g_pitch), dx);
+   smoothing, max, sum, g, static_cast<size_t>(g_pitch), dx, mode);
 }
 
 }  // namespace septet

@@ -9,6 +9,7 @@
 
 #include "gtest/gtest.h"
 #include "septet/core/ops/kernel_testutil.h"
+#include "septet/core/ops/store_mode.h"
 
 namespace septet {
 namespace {
@@ -73,6 +74,13 @@ void ExpectDefinition() {
                            static_cast<T>(smoothing), max.data(), sum.data(),
                            g.data(), 0, same.data());
       EXPECT_EQ(copy.ToVector(), same.ToVector());
+      // Past the caches, from any place in a line: the same bits.
+      GuardedArray<T> streamed(kRows * n, 3);
+      CrossEntropyBackward(kRows, n, x.data(), classes.data(), kIgnored,
+                           static_cast<T>(smoothing), max.data(), sum.data(),
+                           g.data(), 0, streamed.data(), StoreMode::kStreaming);
+      EXPECT_TRUE(streamed.GuardsAreIntact());
+      EXPECT_EQ(streamed.ToVector(), same.ToVector());
       // Without classes: maxima and sums alone.
       GuardedArray<T> max2(kRows), sum2(kRows);
       CrossEntropyForward(kRows, n, x.data(), nullptr, 0, T(0),
