@@ -4,9 +4,11 @@
 
 #include "septet/core/ops/index_kernels.h"
 #include "septet/core/ops/reduce_tree.h"
+#include "septet/core/ops/store_mode.h"
 
 #undef HWY_TARGET_INCLUDE
 #define HWY_TARGET_INCLUDE "core/ops/index_kernels_cpu.cc"
+#include "hwy/cache_control.h"
 #include "hwy/foreach_target.h"
 #include "hwy/highway.h"
 #include "septet/core/ops/reduce-inl.h"
@@ -77,26 +79,86 @@ HWY_INLINE void SumColumns(size_t count, const int64_t* rows, size_t pitch,
   }
 }
 
+// Rows lie in no order, so that a hardware prefetcher finds each too late: the
+// next one is asked for while one is in work. Longer rows feed it themselves.
+constexpr size_t kPrefetchBytes = 8192;
+
+// y = row; `next`, if it is not null, is fetched meanwhile.
 template <typename T>
-void SumRows(size_t count, const int64_t* rows, size_t pitch, size_t n,
-             const T* x, T* out) {
-  const size_t step = hn::Lanes(SumTag<T>());
-  size_t j = 0;
-  for (; j + 4 * step <= n; j += 4 * step) {
-    SumColumns<true>(count, rows, pitch, x + j, out + j, 4 * step);
-  }
-  for (; j < n; j += step) {
-    SumColumns<false>(count, rows, pitch, x + j, out + j, HWY_MIN(step, n - j));
+HWY_INLINE void CopyRow(size_t n, const T* row, const T* next, T* y,
+                        StoreMode mode) {
+  const hn::ScalableTag<T> d;
+  if (next == nullptr || n * sizeof(T) > kPrefetchBytes) {
+    StoreLoop(d, n, y, mode, [=](size_t i, size_t count) HWY_ATTR {
+      return LoadSome(d, row + i, count);
+    });
+  } else {
+    StoreLoop(d, n, y, mode, [=](size_t i, size_t count) HWY_ATTR {
+      hwy::Prefetch(next + i);
+      return LoadSome(d, row + i, count);
+    });
   }
 }
 
-void SumRowsF32(size_t count, const int64_t* rows, size_t pitch, size_t n,
-                const float* x, float* out) {
-  SumRows(count, rows, pitch, n, x, out);
+template <typename I>
+HWY_INLINE void CopyRows(size_t count, const I* rows, size_t n,
+                         const uint32_t* x, uint32_t* y, StoreMode mode) {
+  const auto row = [=](size_t k) {
+    return x + static_cast<size_t>(rows[k]) * n;
+  };
+  for (size_t k = 0; k < count; ++k, y += n) {
+    CopyRow(n, row(k), k + 1 < count ? row(k + 1) : nullptr, y, mode);
+  }
+  EndStores(mode);
 }
-void SumRowsF64(size_t count, const int64_t* rows, size_t pitch, size_t n,
-                const double* x, double* out) {
-  SumRows(count, rows, pitch, n, x, out);
+
+template <typename T>
+void SumRows(size_t count, const int64_t* starts, const int64_t* order,
+             size_t n, const T* x, T* y, StoreMode mode) {
+  const hn::ScalableTag<T> d;
+  const size_t step = hn::Lanes(SumTag<T>());
+  const int64_t last = count == 0 ? 0 : starts[count] - 1;
+  for (size_t r = 0; r < count; ++r, y += n) {
+    const int64_t begin = starts[r];
+    const auto terms = static_cast<size_t>(starts[r + 1] - begin);
+    if (terms == 0) {
+      StoreLoop(d, n, y, mode,
+                [=](size_t, size_t) HWY_ATTR { return hn::Zero(d); });
+    } else if (terms == 1) {
+      const T* row = x + static_cast<size_t>(order[begin]) * n;
+      const T* next = begin < last
+                          ? x + static_cast<size_t>(order[begin + 1]) * n
+                          : nullptr;
+      CopyRow(n, row, next, y, mode);
+    } else {
+      size_t j = 0;
+      for (; j + 4 * step <= n; j += 4 * step) {
+        SumColumns<true>(terms, order + begin, n, x + j, y + j, 4 * step);
+      }
+      for (; j < n; j += step) {
+        SumColumns<false>(terms, order + begin, n, x + j, y + j,
+                          HWY_MIN(step, n - j));
+      }
+    }
+  }
+  EndStores(mode);
+}
+
+void CopyRowsI32(size_t count, const int32_t* rows, size_t n, const uint32_t* x,
+                 uint32_t* y, StoreMode mode) {
+  CopyRows(count, rows, n, x, y, mode);
+}
+void CopyRowsI64(size_t count, const int64_t* rows, size_t n, const uint32_t* x,
+                 uint32_t* y, StoreMode mode) {
+  CopyRows(count, rows, n, x, y, mode);
+}
+void SumRowsF32(size_t count, const int64_t* starts, const int64_t* order,
+                size_t n, const float* x, float* y, StoreMode mode) {
+  SumRows(count, starts, order, n, x, y, mode);
+}
+void SumRowsF64(size_t count, const int64_t* starts, const int64_t* order,
+                size_t n, const double* x, double* y, StoreMode mode) {
+  SumRows(count, starts, order, n, x, y, mode);
 }
 
 }  // namespace
@@ -108,20 +170,33 @@ HWY_AFTER_NAMESPACE();
 #if HWY_ONCE
 namespace septet {
 
+HWY_EXPORT(CopyRowsI32);
+HWY_EXPORT(CopyRowsI64);
 HWY_EXPORT(SumRowsF32);
 HWY_EXPORT(SumRowsF64);
 
-void SumRowsKernel(int64_t count, const int64_t* rows, int64_t pitch, int64_t n,
-                   const float* x, float* out) {
-  HWY_DYNAMIC_DISPATCH(SumRowsF32)
-  (static_cast<size_t>(count), rows, static_cast<size_t>(pitch),
-   static_cast<size_t>(n), x, out);
+void CopyRowsKernel(int64_t count, const int32_t* rows, int64_t n,
+                    const uint32_t* x, uint32_t* y, StoreMode mode) {
+  HWY_DYNAMIC_DISPATCH(CopyRowsI32)
+  (static_cast<size_t>(count), rows, static_cast<size_t>(n), x, y, mode);
 }
-void SumRowsKernel(int64_t count, const int64_t* rows, int64_t pitch, int64_t n,
-                   const double* x, double* out) {
+void CopyRowsKernel(int64_t count, const int64_t* rows, int64_t n,
+                    const uint32_t* x, uint32_t* y, StoreMode mode) {
+  HWY_DYNAMIC_DISPATCH(CopyRowsI64)
+  (static_cast<size_t>(count), rows, static_cast<size_t>(n), x, y, mode);
+}
+
+void SumRowsKernel(int64_t count, const int64_t* starts, const int64_t* order,
+                   int64_t n, const float* x, float* y, StoreMode mode) {
+  HWY_DYNAMIC_DISPATCH(SumRowsF32)
+  (static_cast<size_t>(count), starts, order, static_cast<size_t>(n), x, y,
+   mode);
+}
+void SumRowsKernel(int64_t count, const int64_t* starts, const int64_t* order,
+                   int64_t n, const double* x, double* y, StoreMode mode) {
   HWY_DYNAMIC_DISPATCH(SumRowsF64)
-  (static_cast<size_t>(count), rows, static_cast<size_t>(pitch),
-   static_cast<size_t>(n), x, out);
+  (static_cast<size_t>(count), starts, order, static_cast<size_t>(n), x, y,
+   mode);
 }
 
 }  // namespace septet

@@ -6,6 +6,7 @@
 
 #include "gtest/gtest.h"
 #include "septet/core/ops/kernel_testutil.h"
+#include "septet/core/ops/store_mode.h"
 
 namespace septet {
 namespace {
@@ -42,21 +43,61 @@ template <typename T>
 void ExpectTreeSums() {
   TestRandom random(1);
   constexpr int64_t kRows = 5;
+  // One sum of each length.
+  const std::vector<int64_t> lengths = {0,  1,  2,  0,  31,  1, 32,
+                                        33, 64, 65, 97, 300, 1};
+  const auto count = static_cast<int64_t>(lengths.size());
+  std::vector<int64_t> starts = {0};
+  for (const int64_t length : lengths) {
+    starts.push_back(starts.back() + length);
+  }
+  std::vector<int64_t> order;
+  for (int64_t k = 0; k < starts.back(); ++k) {
+    order.push_back(random.Below(kRows));
+  }
   for (const int64_t n : {1, 2, 3, 7, 8, 15, 16, 17, 63, 64, 65, 130}) {
-    const int64_t pitch = n + 3;
-    GuardedArray<T> x(kRows * pitch);
+    GuardedArray<T> x(kRows * n);
     x.FillUniform(&random, -1, 1);
-    for (const int64_t count : {0, 1, 2, 31, 32, 33, 64, 65, 97, 300}) {
-      std::vector<int64_t> rows;
-      for (int64_t k = 0; k < count; ++k) rows.push_back(random.Below(kRows));
-      GuardedArray<T> out(n);
-      SumRowsKernel(count, rows.data(), pitch, n, x.data(), out.data());
-      EXPECT_TRUE(out.GuardsAreIntact());
-      for (int64_t j = 0; j < n; ++j) {
+    for (const StoreMode mode : {StoreMode::kCached, StoreMode::kStreaming}) {
+      GuardedArray<T> y(count * n, 3);
+      SumRowsKernel(count, starts.data(), order.data(), n, x.data(), y.data(),
+                    mode);
+      EXPECT_TRUE(y.GuardsAreIntact());
+      for (int64_t e = 0; e < count * n; ++e) {
         std::vector<T> terms;
-        for (const int64_t row : rows) terms.push_back(x[row * pitch + j]);
-        ASSERT_TRUE(SameBits(out[j], TreeSum(terms)))
-            << "column " << j << " of " << n << ", " << count << " rows";
+        for (int64_t k = starts[e / n]; k < starts[e / n + 1]; ++k) {
+          terms.push_back(x[order[k] * n + e % n]);
+        }
+        ASSERT_TRUE(SameBits(y[e], TreeSum(terms)))
+            << "column " << e % n << " of " << n << ", " << terms.size()
+            << " rows";
+      }
+    }
+  }
+  SumRowsKernel(0, starts.data(), order.data(), 3, static_cast<T*>(nullptr),
+                static_cast<T*>(nullptr), StoreMode::kCached);
+}
+
+template <typename I>
+void ExpectCopies() {
+  TestRandom random(2);
+  for (const int64_t n : {1, 3, 4, 15, 16, 17, 33, 3000}) {
+    for (const int64_t count : {0, 1, 7}) {
+      GuardedArray<uint32_t> x(5 * n);
+      for (int64_t i = 0; i < 5 * n; ++i) {
+        x[i] = static_cast<uint32_t>(random.Next());
+      }
+      std::vector<I> rows;
+      for (int64_t k = 0; k < count; ++k) {
+        rows.push_back(static_cast<I>(random.Below(5)));
+      }
+      for (const StoreMode mode : {StoreMode::kCached, StoreMode::kStreaming}) {
+        GuardedArray<uint32_t> y(count * n, 5);
+        CopyRowsKernel(count, rows.data(), n, x.data(), y.data(), mode);
+        EXPECT_TRUE(y.GuardsAreIntact());
+        for (int64_t e = 0; e < count * n; ++e) {
+          ASSERT_EQ(y[e], x[rows[e / n] * n + e % n]);
+        }
       }
     }
   }
@@ -66,6 +107,13 @@ TEST(IndexKernelsTest, SumsFollowTheTreeOnEveryTarget) {
   ForEachTarget([] {
     ExpectTreeSums<float>();
     ExpectTreeSums<double>();
+  });
+}
+
+TEST(IndexKernelsTest, CopiesOnEveryTarget) {
+  ForEachTarget([] {
+    ExpectCopies<int32_t>();
+    ExpectCopies<int64_t>();
   });
 }
 

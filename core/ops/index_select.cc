@@ -15,6 +15,7 @@
 #include "septet/core/ops/index_kernels.h"
 #include "septet/core/ops/index_util.h"
 #include "septet/core/ops/op_util.h"
+#include "septet/core/ops/store_mode.h"
 #include "septet/core/tensor/dtype.h"
 #include "septet/core/tensor/shape.h"
 #include "septet/core/tensor/tensor.h"
@@ -74,21 +75,52 @@ absl::Status InferSelect(const InferArgs& args) {
   return absl::OkStatus();
 }
 
-// Copies `bytes` bytes; short rows without a call.
-inline void CopyRow(const char* from, int64_t bytes, char* to) {
-  switch (bytes) {
-    case 4:
-      std::memcpy(to, from, 4);
-      return;
-    case 8:
-      std::memcpy(to, from, 8);
-      return;
-    case 16:
-      std::memcpy(to, from, 16);
-      return;
-    default:
-      std::memcpy(to, from, static_cast<size_t>(bytes));
+template <int64_t kBytes, typename I>
+void MoveSelected(int64_t begin, int64_t end, const I* places, const char* from,
+                  char* to) {
+  for (int64_t k = begin; k < end; ++k) {
+    std::memcpy(to + k * kBytes,
+                from + static_cast<int64_t>(places[k]) * kBytes, kBytes);
   }
+}
+
+// to [outer, count] = from [outer, n] at `places`, in rows of `bytes` bytes.
+template <typename I>
+void CopySelected(int64_t outer, int64_t n, int64_t count, const I* places,
+                  int64_t bytes, const char* from, char* to) {
+  const StoreMode mode = StoreModeFor(outer * count * bytes);
+  const int64_t grain =
+      std::max<int64_t>(1, 4 * kElementwiseGrain / (bytes * count));
+  // Along the places where they are many; else along the blocks.
+  ParallelFor(outer, grain, [&](int64_t first, int64_t last) {
+    const int64_t places_grain =
+        std::max<int64_t>(1, 4 * kElementwiseGrain / bytes);
+    for (int64_t o = first; o < last; ++o) {
+      const char* block = from + o * n * bytes;
+      char* rows = to + o * count * bytes;
+      ParallelFor(count, places_grain, [&](int64_t begin, int64_t end) {
+        if (bytes % 4 == 0 && bytes >= 16) {
+          CopyRowsKernel(end - begin, places + begin, bytes / 4,
+                         reinterpret_cast<const uint32_t*>(block),
+                         reinterpret_cast<uint32_t*>(rows + begin * bytes),
+                         mode);
+          return;
+        }
+        switch (bytes) {  // an element a row is a move, not a call
+          case 4:
+            return MoveSelected<4>(begin, end, places, block, rows);
+          case 8:
+            return MoveSelected<8>(begin, end, places, block, rows);
+          default:
+            for (int64_t k = begin; k < end; ++k) {
+              std::memcpy(rows + k * bytes,
+                          block + static_cast<int64_t>(places[k]) * bytes,
+                          static_cast<size_t>(bytes));
+            }
+        }
+      });
+    }
+  });
 }
 
 template <bool kEmbed>
@@ -105,21 +137,8 @@ absl::Status SelectCpu(const KernelArgs& args) {
   if (rows == 0 || bytes == 0) return absl::OkStatus();
   const auto* from = static_cast<const char*>(x.raw_data());
   auto* to = static_cast<char*>(args.outputs[0].raw_mutable_data());
-  const int64_t grain = std::max<int64_t>(
-      1, kElementwiseGrain / std::max<int64_t>(1, view.inner));
   WithIndices(index, [&](const auto* places) {
-    ParallelFor(rows, grain, [&](int64_t begin, int64_t end) {
-      int64_t k = begin % count;
-      const char* block = from + begin / count * view.n * bytes;
-      for (int64_t row = begin; row < end; ++row) {
-        CopyRow(block + static_cast<int64_t>(places[k]) * bytes, bytes,
-                to + row * bytes);
-        if (++k == count) {
-          k = 0;
-          block += view.n * bytes;
-        }
-      }
-    });
+    CopySelected(view.outer, view.n, count, places, bytes, from, to);
   });
   return absl::OkStatus();
 }
@@ -177,23 +196,22 @@ absl::Status SelectGradCpu(const KernelArgs& args) {
   const T* dy = args.input(1).data<T>();
   T* out = dx.mutable_data<T>();
   const int64_t inner = view.inner;
+  const StoreMode mode = StoreModeFor(dx.num_elements() * sizeof(T));
   const int64_t grain =
       std::max<int64_t>(1, kElementwiseGrain / std::max<int64_t>(1, inner));
-  ParallelFor(view.outer * view.n, grain, [&](int64_t begin, int64_t end) {
-    for (int64_t row = begin; row < end; ++row) {
-      const int64_t r = row % view.n;
-      const T* block = dy + row / view.n * count * inner;
-      const int64_t* rows = order + starts[r];
-      const int64_t repeats = starts[r + 1] - starts[r];
-      if (repeats == 0) {
-        std::fill_n(out + row * inner, inner, T(0));
-      } else if (repeats == 1) {
-        std::copy_n(block + rows[0] * inner, inner, out + row * inner);
-      } else {
-        SumRowsKernel(repeats, rows, inner, inner, block, out + row * inner);
-      }
-    }
-  });
+  // As above: blocks of rows in one block of the outer axes, or whole ones.
+  ParallelFor(view.outer,
+              std::max<int64_t>(1, grain / std::max<int64_t>(1, view.n)),
+              [&](int64_t first, int64_t last) {
+                for (int64_t o = first; o < last; ++o) {
+                  const T* block = dy + o * count * inner;
+                  T* rows = out + o * view.n * inner;
+                  ParallelFor(view.n, grain, [&](int64_t begin, int64_t end) {
+                    SumRowsKernel(end - begin, starts + begin, order, inner,
+                                  block, rows + begin * inner, mode);
+                  });
+                }
+              });
   return absl::OkStatus();
 }
 
