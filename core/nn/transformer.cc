@@ -113,6 +113,15 @@ absl::Status TransformerOptions::Validate() const {
   return RequireProbability(kName, "embedding_dropout", embedding_dropout);
 }
 
+TransformerInit DeepNormInit(TransformerInit init, int64_t layers) {
+  const double scale = DeepNormScale(layers);
+  for (Initializer* field :
+       {&init.value, &init.attention_out, &init.fc1, &init.fc2}) {
+    *field = field->Scaled(scale);
+  }
+  return init;
+}
+
 TransformerOptions Gpt2Options(int64_t vocab_size, int64_t dim, int64_t layers,
                                int64_t heads, double std) {
   TransformerOptions options;

@@ -85,6 +85,10 @@ struct TransformerInit {
   Initializer norm_bias = Initializer::Zeros();
 };
 
+// `init` with value, attention_out, fc1 and fc2 (not the gate) scaled by
+// DeepNormScale(layers), as NormPlacement::kDeepNorm wants. layers >= 1.
+TransformerInit DeepNormInit(TransformerInit init, int64_t layers);
+
 struct TransformerOptions {
   int64_t vocab_size = 0;  // V, >= 1
   int64_t dim = 0;         // d, >= 1

@@ -343,6 +343,16 @@ TEST(TransformerTest, FirstValuesOfThePresets) {
   EXPECT_NEAR(
       of(ContextualPositionOptions(7, 8, 2, 2, NormPlacement::kPre), name)[4],
       plain / 2, 1e-15);
+
+  TransformerOptions deep = swiglu;
+  deep.init = DeepNormInit(deep.init, 2);
+  EXPECT_NEAR(of(deep, name)[4], of(swiglu, name)[4] / 2, 1e-16);
+  name = "layers.1.ffn.gate.weight";
+  EXPECT_EQ(of(deep, name), of(swiglu, name));
+  // Of the joint weight v alone: columns 16 to 23.
+  name = "layers.0.attn.qkv.weight";
+  EXPECT_EQ(of(deep, name)[15], of(swiglu, name)[15]);
+  EXPECT_NEAR(of(deep, name)[16], of(swiglu, name)[16] / 2, 1e-16);
 }
 
 TEST(TransformerTest, GradientsOfEveryParameter) {

@@ -51,6 +51,7 @@ _LIGHT = {
     "//core/blas": ["@protobuf//", "//core/autograd", "//core/ops"],
     "//core/ops": ["@protobuf//"],
     "//core/autograd": ["@protobuf//"],
+    "//core/nn": ["@protobuf//", "//core/config", "//core/io", "//core/optim"],
 }
 
 _TAGS = ("benchmark", "emu", "manual", "requires-gpu", "slow")
