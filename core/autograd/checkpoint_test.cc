@@ -20,13 +20,12 @@
 #include "septet/core/base/status_testutil.h"
 #include "septet/core/base/thread_pool.h"
 #include "septet/core/ops/activation.h"
+#include "septet/core/ops/dropout.h"
 #include "septet/core/ops/elementwise.h"
 #include "septet/core/ops/layer_norm.h"
 #include "septet/core/ops/matmul.h"
 #include "septet/core/ops/op_testutil.h"
 #include "septet/core/ops/reduce.h"
-#include "septet/core/random/fill.h"
-#include "septet/core/random/philox.h"
 #include "septet/core/tensor/allocator.h"
 #include "septet/core/tensor/dtype.h"
 #include "septet/core/tensor/shape.h"
@@ -70,21 +69,13 @@ void ExpectSameBits(const std::vector<Tensor>& a,
   }
 }
 
-// Zeros and twos by the bits of a key, as dropout with p = 1/2.
-Tensor Mask(const Shape& shape, DType dtype, uint32_t key) {
-  std::vector<double> u(static_cast<size_t>(shape.num_elements()));
-  PhiloxFillUniform({key, 5}, 0, 0, 1, absl::MakeSpan(u));
-  for (double& x : u) x = x >= 0.5 ? 2 : 0;
-  return *(*Tensor::FromValues<double>(shape, u)).To(dtype);
-}
-
 // x + dropout(gelu(norm(x) w1)) w2 with w1 used twice: several contributions to
 // x, to w1 and to the scale.
 Var Block(Inputs in, uint32_t key) {
   const Var &x = in[0], &w1 = in[1], &w2 = in[2], &scale = in[3];
   const Var h = Activation(ActivationKind::kGelu,
                            MatMul(LayerNorm(x, scale, Var(), 1e-5), w1));
-  const Var dropped = h.ok() ? Mul(h, Mask(h.shape(), h.dtype(), key)) : h;
+  const Var dropped = Dropout(h, 0.5, {key, 5});
   return Add(x, Add(MatMul(dropped, w2), MatMul(x, w1)));
 }
 
