@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <cstddef>
 #include <cstdint>
+#include <type_traits>
 
 #include "septet/core/blas/gemm_kernels.h"
 
@@ -108,8 +109,9 @@ HWY_INLINE void Finish(const FewRowsArgs<T>& args, const T* sums,
 }
 
 // B stored [k, n]: a block of columns at a time, rows of B one group after the
-// other.
-template <int M, int kRows, bool kPrefetch, typename T>
+// other. With kWalks the rows of a group are far apart and each is followed by
+// its neighbour, so that memory is read in as many walks.
+template <int M, int kRows, bool kPrefetch, bool kWalks, typename T>
 void TimesMatrixBy(const FewRowsArgs<T>& args) {
   constexpr size_t kColumns = kResidentBytes / sizeof(T) / M / 16 * 16;
   HWY_ALIGN T sums[M * kColumns];
@@ -117,25 +119,26 @@ void TimesMatrixBy(const FewRowsArgs<T>& args) {
     const size_t count = std::min<int64_t>(kColumns, args.n - begin);
     const T* b = args.b + begin;
     const T* a = args.a;
-    int64_t l = 0;
     T coefficients[M * kRows];
-    const auto fill = [&](int rows) {
+    const auto add = [&](auto rows, int64_t first, int64_t step) HWY_ATTR {
+      constexpr int kCount = decltype(rows)::value;
       for (int i = 0; i < M; ++i) {
-        for (int u = 0; u < rows; ++u) {
-          coefficients[i * rows + u] =
-              args.alpha * a[i * args.a_row + (l + u) * args.a_col];
+        for (int u = 0; u < kCount; ++u) {
+          coefficients[i * kCount + u] =
+              args.alpha * a[i * args.a_row + (first + u * step) * args.a_col];
         }
       }
+      AddRows<M, kCount, kPrefetch && kCount == kRows>(
+          count, coefficients, b + first * args.ldb,
+          static_cast<size_t>(args.ldb * step), first == 0, sums, kColumns);
     };
-    for (; l + kRows <= args.k; l += kRows) {
-      fill(kRows);
-      AddRows<M, kRows, kPrefetch>(count, coefficients, b + l * args.ldb,
-                                   args.ldb, l == 0, sums, kColumns);
+    const int64_t groups = args.k / kRows;
+    for (int64_t g = 0; g < groups; ++g) {
+      add(std::integral_constant<int, kRows>(), kWalks ? g : g * kRows,
+          kWalks ? groups : 1);
     }
-    for (; l < args.k; ++l) {
-      fill(1);
-      AddRows<M, 1, false>(count, coefficients, b + l * args.ldb, args.ldb,
-                           l == 0, sums, kColumns);
+    for (int64_t l = groups * kRows; l < args.k; ++l) {
+      add(std::integral_constant<int, 1>(), l, 1);
     }
     Finish<M>(args, sums, kColumns, begin, count);
   }
@@ -146,17 +149,14 @@ void TimesMatrix(const FewRowsArgs<T>& args, Source source) {
   // Rows of B at a time: the more, the seldomer the sums are read and written,
   // as far as there are registers for the coefficients; but rows at distances
   // of 4 KiB fall into the same eight places of the first-level cache, and
-  // from farther away few streams come faster.
+  // from farther away two walks come faster.
   constexpr int kMany = HWY_MAX_BYTES >= 64 ? (M == 1 ? 8 : 16 / M) : 4;
-  constexpr int kFew = M > 1 ? kMany : sizeof(T) == 4 ? 4 : 2;
-  switch (source) {
-    case Source::kNear:
-      return TimesMatrixBy<M, kMany, false>(args);
-    case Source::kShared:
-      return TimesMatrixBy<M, kFew, false>(args);
-    case Source::kMemory:
-      return TimesMatrixBy<M, kMany, true>(args);
+  if (source == Source::kMemory)
+    return TimesMatrixBy<M, kMany, true, false>(args);
+  if (source == Source::kShared && M == 1) {
+    return TimesMatrixBy<M, 2, false, true>(args);
   }
+  TimesMatrixBy<M, kMany, false, false>(args);
 }
 
 #if HWY_TARGET != HWY_SCALAR
@@ -273,7 +273,8 @@ HWY_INLINE void Dots(size_t k, const T* HWY_RESTRICT a, size_t lda,
 
 // B stored [n, k]: dot products, over a length at a time for which the rows of
 // A stay in the cache.
-template <int M, int kRows, int kUnroll, bool kPrefetch, typename T>
+template <int M, int kRows, int kUnroll, bool kPrefetch, bool kWalks,
+          typename T>
 void TimesTransposedBy(const FewRowsArgs<T>& args) {
   constexpr int64_t kLength = kResidentBytes / sizeof(T) / M / 64 * 64;
   HWY_ALIGN T copy[M * kLength];
@@ -296,15 +297,20 @@ void TimesTransposedBy(const FewRowsArgs<T>& args) {
       c = args.alpha * sum + (beta == T{0} ? T{0} : beta * c);
     };
     T sums[M * kRows];
-    int64_t j = 0;
-    for (; j + kRows <= args.n; j += kRows) {
+    const int64_t groups = args.n / kRows;
+    for (int64_t g = 0; g < groups; ++g) {
+      const int64_t first = kWalks ? g : g * kRows;
+      const int64_t step = kWalks ? groups : 1;
       Dots<M, kRows, kUnroll, kPrefetch>(
-          length, a, lda, args.b + j * args.ldb + begin, args.ldb, sums);
+          length, a, lda, args.b + first * args.ldb + begin,
+          static_cast<size_t>(args.ldb * step), sums);
       for (int i = 0; i < M; ++i) {
-        for (int jj = 0; jj < kRows; ++jj) put(i, j + jj, sums[i * kRows + jj]);
+        for (int u = 0; u < kRows; ++u) {
+          put(i, first + u * step, sums[i * kRows + u]);
+        }
       }
     }
-    for (; j < args.n; ++j) {
+    for (int64_t j = groups * kRows; j < args.n; ++j) {
       Dots<M, 1, kUnroll, false>(length, a, lda, args.b + j * args.ldb + begin,
                                  args.ldb, sums);
       for (int i = 0; i < M; ++i) put(i, j, sums[i]);
@@ -316,11 +322,11 @@ template <int M, typename T>
 void TimesTransposed(const FewRowsArgs<T>& args, Source source) {
   constexpr int kUnroll = M <= 2 ? 2 : 1;
   if (source == Source::kMemory) {
-    TimesTransposedBy<M, 4, kUnroll, true>(args);
-  } else if (source == Source::kShared && sizeof(T) == 8 && M == 1) {
-    TimesTransposedBy<M, 2, 2 * kUnroll, false>(args);
+    TimesTransposedBy<M, 4, kUnroll, true, false>(args);
+  } else if (source == Source::kShared && M == 1) {
+    TimesTransposedBy<M, 2, 2 * kUnroll, false, true>(args);
   } else {
-    TimesTransposedBy<M, 4, kUnroll, false>(args);
+    TimesTransposedBy<M, 4, kUnroll, false, false>(args);
   }
 }
 
