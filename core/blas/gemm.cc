@@ -242,9 +242,10 @@ template <typename T>
 void PackAllPanels(int64_t k, int64_t n, const T* b, int64_t ldb,
                    bool transpose_b, T scale, T* panels) {
   const int64_t width = PanelColumns<T>();
-  // A thread copies a quarter of a megabyte at a time.
+  // A thread copies an eighth of a megabyte at a time.
+  const int64_t panel_bytes = k * width * static_cast<int64_t>(sizeof(T));
   const int64_t grain =
-      1 + (int64_t{256} << 10) / (k * width * static_cast<int64_t>(sizeof(T)));
+      std::max<int64_t>(1, (int64_t{128} << 10) / panel_bytes);
   ParallelFor((n + width - 1) / width, grain, [&](int64_t begin, int64_t end) {
     const int64_t j = begin * width;
     PackPanels(k, std::min(n, end * width) - j, b + (transpose_b ? j * ldb : j),

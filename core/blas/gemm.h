@@ -29,9 +29,9 @@
 // (Very short rows, of less than two vectors, are not read as rows. gemm.cc
 // has the exact lines.) Seen on Zen 4 with AVX-512, one thread, as a part of
 // the peak of multiply-adds: 512^3 f32 0.96 (oneDNN 0.96; B transposed 0.96
-// against 0.75), f64 0.90-0.95 (OpenBLAS 0.77); 64^3 f32 0.97 (0.79), f64 0.96
+// against 0.75), f64 0.93 (OpenBLAS 0.77); 64^3 f32 0.97 (0.79), f64 0.96
 // (0.93); 8 x 1024 x 1024 f32 0.89 (0.82). The figures of today are those of
-// `bazel run //tools:bench -- gemm`.
+// `bazel run //tools:bench -- --filter=gemm,gemv`.
 // GemmReference is the definition in plain loops, for tests.
 //
 // A matrix that many products share, such as a layer's weight when it is only
