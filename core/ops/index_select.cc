@@ -89,6 +89,9 @@ template <typename I>
 void CopySelected(int64_t outer, int64_t n, int64_t count, const I* places,
                   int64_t bytes, const char* from, char* to) {
   const StoreMode mode = StoreModeFor(outer * count * bytes);
+  // A view of small elements may begin anywhere.
+  const bool words = bytes % 4 == 0 && bytes >= 16 &&
+                     reinterpret_cast<uintptr_t>(from) % 4 == 0;
   const int64_t grain =
       std::max<int64_t>(1, 4 * kElementwiseGrain / (bytes * count));
   // Along the places where they are many; else along the blocks.
@@ -99,7 +102,7 @@ void CopySelected(int64_t outer, int64_t n, int64_t count, const I* places,
       const char* block = from + o * n * bytes;
       char* rows = to + o * count * bytes;
       ParallelFor(count, places_grain, [&](int64_t begin, int64_t end) {
-        if (bytes % 4 == 0 && bytes >= 16) {
+        if (words) {
           CopyRowsKernel(end - begin, places + begin, bytes / 4,
                          reinterpret_cast<const uint32_t*>(block),
                          reinterpret_cast<uint32_t*>(rows + begin * bytes),

@@ -127,6 +127,22 @@ TEST(EmbeddingTest, GradientBitsDoNotDependOnThreads) {
   }
 }
 
+TEST(EmbeddingTest, RowsOfAViewThatBeginsAnywhere) {
+  const Tensor bytes =
+      RandomTensor({6 * 32 + 8}, DType::kF64, 1, 0, 200).To(DType::kU8).value();
+  for (const int64_t offset : {0, 1, 2, 3, 4}) {
+    const Tensor weight =
+        bytes.Slice(0, offset, offset + 6 * 32)->Reshape({6, 32}).value();
+    const std::vector<int32_t> all = weight.ToVector<int32_t>();
+    const std::vector<int32_t> got =
+        Embedding(weight, Ids({2}, {5, 1})).tensor().ToVector<int32_t>();
+    EXPECT_EQ(std::vector<int32_t>(got.begin(), got.begin() + 32),
+              std::vector<int32_t>(all.begin() + 5 * 32, all.end()));
+    EXPECT_EQ(std::vector<int32_t>(got.begin() + 32, got.end()),
+              std::vector<int32_t>(all.begin() + 32, all.begin() + 64));
+  }
+}
+
 TEST(EmbeddingTest, EmptyExtents) {
   const Tensor none = Tensor::Zeros({0}, DType::kI64).value();
   EXPECT_EQ(Embedding(RandomTensor({3, 2}, DType::kF32, 1), none).shape(),
@@ -327,6 +343,41 @@ TEST(ScatterTest, GradientsOfRepeatedIndices) {
                             : Scatter(in[0], 1, index, in[1]));
         },
         {x, source}, {1e-5, 1e-6}));
+  }
+}
+
+TEST(ScatterTest, BitsDoNotDependOnThreads) {
+  const Tensor x = RandomTensor({40, 50, 60}, DType::kF32, 1);
+  const Tensor source = RandomTensor({40, 70, 60}, DType::kF32, 2);
+  const Tensor index = RandomIds({40, 70, 60}, 50, 3);
+  const Tensor rows = RandomIds({70}, 50, 4);
+  const auto run = [&] {
+    std::vector<float> bits;
+    const auto add = [&](const Tensor& tensor) {
+      for (const float v : tensor.ToVector<float>()) bits.push_back(v);
+    };
+    const std::vector<std::function<Var(const Var&)>> functions = {
+        [&](const Var& v) { return ScatterAdd(v, 1, index, source); },
+        [&](const Var& v) { return Scatter(v, 1, index, source); },
+        [&](const Var& v) { return Gather(v, 1, index); },
+        [&](const Var& v) { return IndexSelect(v, 1, rows); },
+    };
+    for (const auto& fn : functions) {
+      const Tensor y = fn(x).tensor();
+      add(y);
+      add(GradOf(x, y, fn));
+    }
+    for (const int axis : {1, 2}) {
+      add(ArgMax(x, axis).tensor());
+      add(ArgMin(x, axis).tensor());
+    }
+    return bits;
+  };
+  const std::vector<float> serial = run();
+  for (const int threads : {2, 3}) {
+    ThreadPool pool(threads);
+    ScopedThreadPool scope(&pool);
+    EXPECT_EQ(run(), serial);
   }
 }
 
