@@ -39,6 +39,17 @@ HWY_INLINE hn::Vec<D> ClampKeepNaN(D d, hn::Vec<D> x, hn::TFromD<D> low,
 #endif
 }
 
+// x, or `low` where x is below; NaN stays NaN.
+template <class D>
+HWY_INLINE hn::Vec<D> RaiseKeepNaN(D d, hn::Vec<D> x, hn::TFromD<D> low) {
+  const auto vlow = hn::Set(d, low);
+#if HWY_ARCH_X86 && HWY_TARGET != HWY_EMU128 && HWY_TARGET != HWY_SCALAR
+  return hn::Max(vlow, x);  // as above
+#else
+  return hn::IfThenElse(hn::Lt(x, vlow), vlow, x);
+#endif
+}
+
 // p[0, count) and anything beyond; count <= Lanes(d).
 template <class D, typename T = hn::TFromD<D>>
 HWY_INLINE hn::Vec<D> LoadSome(D d, const T* HWY_RESTRICT p, size_t count) {

@@ -102,7 +102,8 @@ struct ExpParts {
 
 // Parts of exp(hi + lo), where sum is hi + lo rounded, and n * kLn2Hi - hi is
 // nearly exact. Needs |sum| below 2^14, or NaN.
-template <class D, class V>
+// kLow false: lo is 0, and left out.
+template <bool kLow = true, class D, class V>
 HWY_INLINE ExpParts<V> ExpReduce(D d, V sum, V hi, V lo) {
   using T = hn::TFromD<D>;
   using C = ExpConstants<T>;
@@ -111,7 +112,8 @@ HWY_INLINE ExpParts<V> ExpReduce(D d, V sum, V hi, V lo) {
   parts.biased = hn::MulAdd(sum, hn::Set(d, C::kLog2E), magic);
   parts.n = hn::Sub(parts.biased, magic);
   V r = hn::NegMulAdd(parts.n, hn::Set(d, C::kLn2Hi), hi);
-  r = hn::Add(hn::NegMulAdd(parts.n, hn::Set(d, C::kLn2Lo), r), lo);
+  r = hn::NegMulAdd(parts.n, hn::Set(d, C::kLn2Lo), r);
+  if constexpr (kLow) r = hn::Add(r, lo);
   V q;
   if constexpr (IsFloat32<D>()) {
     // (e^r - 1 - r) / r^2, error of r^2 q relative to r: 2^-26.
@@ -130,8 +132,38 @@ HWY_INLINE ExpParts<V> ExpReduce(D d, V sum, V hi, V lo) {
 }
 template <class D, class V>
 HWY_INLINE ExpParts<V> ExpReduce(D d, V x) {
-  return ExpReduce(d, x, x, hn::Zero(d));
+  return ExpReduce<false>(d, x, x, hn::Zero(d));
 }
+
+#if HWY_ARCH_X86 && HWY_TARGET <= HWY_AVX3
+// y 2^n, rounded once: the instruction for it.
+template <size_t kLanes>
+HWY_INLINE hn::Vec128<float, kLanes> TimesPowerOfTwo(
+    hn::Vec128<float, kLanes> y, hn::Vec128<float, kLanes> n) {
+  return hn::Vec128<float, kLanes>{_mm_scalef_ps(y.raw, n.raw)};
+}
+template <size_t kLanes>
+HWY_INLINE hn::Vec128<double, kLanes> TimesPowerOfTwo(
+    hn::Vec128<double, kLanes> y, hn::Vec128<double, kLanes> n) {
+  return hn::Vec128<double, kLanes>{_mm_scalef_pd(y.raw, n.raw)};
+}
+HWY_INLINE hn::Vec256<float> TimesPowerOfTwo(hn::Vec256<float> y,
+                                             hn::Vec256<float> n) {
+  return hn::Vec256<float>{_mm256_scalef_ps(y.raw, n.raw)};
+}
+HWY_INLINE hn::Vec256<double> TimesPowerOfTwo(hn::Vec256<double> y,
+                                              hn::Vec256<double> n) {
+  return hn::Vec256<double>{_mm256_scalef_pd(y.raw, n.raw)};
+}
+HWY_INLINE hn::Vec512<float> TimesPowerOfTwo(hn::Vec512<float> y,
+                                             hn::Vec512<float> n) {
+  return hn::Vec512<float>{_mm512_scalef_ps(y.raw, n.raw)};
+}
+HWY_INLINE hn::Vec512<double> TimesPowerOfTwo(hn::Vec512<double> y,
+                                              hn::Vec512<double> n) {
+  return hn::Vec512<double>{_mm512_scalef_pd(y.raw, n.raw)};
+}
+#endif
 
 // y 2^n for any n that ExpReduce gives: in two factors, so that overflow and
 // gradual underflow come out of the last multiplication. With m = n + bias in
@@ -139,6 +171,10 @@ HWY_INLINE ExpParts<V> ExpReduce(D d, V x) {
 // left; in integers, because the multiplier is what limits the callers.
 template <class D, class V>
 HWY_INLINE V ExpScale(D d, V y, const ExpParts<V>& parts) {
+#if HWY_ARCH_X86 && HWY_TARGET <= HWY_AVX3
+  (void)d;
+  return TimesPowerOfTwo(y, parts.n);
+#else
   using C = ExpConstants<hn::TFromD<D>>;
   const hn::RebindToUnsigned<D> du;
   using TU = hn::TFromD<decltype(du)>;
@@ -150,6 +186,7 @@ HWY_INLINE V ExpScale(D d, V y, const ExpParts<V>& parts) {
   const V scale1 = hn::BitCast(d, hn::ShiftLeft<C::kMantissaBits>(field1));
   const V scale2 = hn::BitCast(d, hn::ShiftLeft<C::kMantissaBits>(field2));
   return hn::Mul(hn::Mul(y, scale1), scale2);
+#endif
 }
 
 // 2^n, for n in the range of normal numbers.
@@ -174,8 +211,7 @@ HWY_INLINE V VecExp(D d, V x) {
 template <class D, class V>
 HWY_INLINE V VecExpNonPositive(D d, V x) {
   using T = hn::TFromD<D>;
-  const V low = hn::Set(d, ExpConstants<T>::kLow);
-  x = hn::IfThenElse(hn::Lt(x, low), low, x);
+  x = RaiseKeepNaN(d, x, ExpConstants<T>::kLow);
   const auto parts = ExpReduce(d, x);
   return ExpScale(d, hn::Add(hn::Set(d, T{1}), parts.p), parts);
 }
