@@ -85,9 +85,10 @@ absl::Status Infer(const InferArgs& args) {
   return absl::OkStatus();
 }
 
-// Bytes of the table that a block of times takes: half of a common first-level
-// cache, where all rows of these times find it.
-constexpr int64_t kTableBlockBytes = 16 << 10;
+// Bytes of the tables that a block of times takes, which all its rows find in
+// the second-level cache; x is then read in runs that are long enough for the
+// machine to read ahead.
+constexpr int64_t kTableBlockBytes = 64 << 10;
 
 template <typename T>
 absl::Status ForwardCpu(const KernelArgs& args) {
@@ -108,20 +109,22 @@ absl::Status ForwardCpu(const KernelArgs& args) {
   const int64_t table_width = RotaryTableWidth(attrs.layout, pairs);
   SEPTET_ASSIGN_OR_RETURN(
       Tensor storage,
-      Tensor::Empty(Shape({times, table_width}), x.dtype(), x.device()));
-  T* table = storage.mutable_data<T>();
+      Tensor::Empty(Shape({2, times, table_width}), x.dtype(), x.device()));
+  T* cos = storage.mutable_data<T>();
+  T* sin = cos + times * table_width;
   // A sine and cosine cost as much as some sixteen elements of other work.
-  ParallelFor(times,
-              std::max<int64_t>(1, kElementwiseGrain / (16 * (pairs + 1))),
-              [&](int64_t begin, int64_t end) {
-                RotaryTable(attrs.layout, begin, end, pairs, frequencies,
-                            attrs.offset, attrs.position_scale, attrs.inverse,
-                            table + begin * table_width);
-              });
+  ParallelFor(
+      times, std::max<int64_t>(1, kElementwiseGrain / (16 * (pairs + 1))),
+      [&](int64_t begin, int64_t end) {
+        RotaryTable(attrs.layout, begin, end, pairs, frequencies, attrs.offset,
+                    attrs.position_scale, attrs.inverse,
+                    cos + begin * table_width, sin + begin * table_width);
+      });
   // Tasks: a block of times for each outer index, the latter running fastest.
-  const int64_t block = std::clamp<int64_t>(
-      kTableBlockBytes / static_cast<int64_t>(sizeof(T)) / (table_width + 1), 1,
-      times);
+  const int64_t block =
+      std::clamp<int64_t>(kTableBlockBytes / static_cast<int64_t>(sizeof(T)) /
+                              (2 * table_width + 1),
+                          1, times);
   const T* px = x.data<T>();
   T* y = args.outputs[0].mutable_data<T>();
   const StoreMode mode = StoreModeFor(x.num_elements() * sizeof(T));
@@ -134,7 +137,8 @@ absl::Status ForwardCpu(const KernelArgs& args) {
                   const int64_t at =
                       (task % outer * times + first) * inner * width;
                   RotaryRows(attrs.layout, count, inner, width, pairs, px + at,
-                             table + first * table_width, y + at, mode);
+                             cos + first * table_width,
+                             sin + first * table_width, y + at, mode);
                 }
               });
   return absl::OkStatus();

@@ -2,11 +2,13 @@
 // Rotation of pairs by angles that grow with time, on the CPU: the table of
 // cosines and sines, and the rotation itself.
 //
-//   std::vector<float> table(times * RotaryTableWidth(layout, pairs));
+//   const int64_t width = RotaryTableWidth(layout, pairs);
+//   std::vector<float> cos(times * width), sin(times * width);
 //   RotaryTable(layout, 0, times, pairs, frequencies, /*offset=*/0,
 //   /*scale=*/1,
-//               /*inverse=*/false, table.data());
-//   RotaryRows(layout, times, inner, width, pairs, x, table.data(), y);
+//               /*inverse=*/false, cos.data(), sin.data());
+//   RotaryRows(layout, times, inner, width, pairs, x, cos.data(), sin.data(),
+//   y);
 //
 // Plain functions: no allocation, no threads. Angles are computed in double
 // whatever the type of the table, sines and cosines too, and rounded once.
@@ -22,31 +24,30 @@
 
 namespace septet {
 
-// Elements that the table has a time step.
+// Elements that each of the tables of cosines and sines has a time step.
 inline int64_t RotaryTableWidth(RotaryLayout layout, int64_t pairs) {
-  return (layout == RotaryLayout::kInterleaved ? 4 : 2) * pairs;
+  return (layout == RotaryLayout::kInterleaved ? 2 : 1) * pairs;
 }
 
-// For t in [begin, end): table[t - begin] of the angles
-// (offset + t) scale frequencies[i], i < pairs. kHalf: all cosines, then all
-// sines. kInterleaved: each cosine twice, then each sine negated and as it is.
-// `inverse` negates the angles.
+// For t in [begin, end): row t - begin of cos and sin, of the angles
+// (offset + t) scale frequencies[i], i < pairs. kInterleaved: each cosine
+// twice, each sine negated and as it is. `inverse` negates the angles.
 void RotaryTable(RotaryLayout layout, int64_t begin, int64_t end, int64_t pairs,
                  const double* frequencies, double offset, double scale,
-                 bool inverse, float* table);
+                 bool inverse, float* cos, float* sin);
 void RotaryTable(RotaryLayout layout, int64_t begin, int64_t end, int64_t pairs,
                  const double* frequencies, double offset, double scale,
-                 bool inverse, double* table);
+                 bool inverse, double* cos, double* sin);
 
 // x, y [times, inner, width]: the first 2 pairs elements of each row are
-// rotated by the table of its time, the others copied. y must not overlap x.
+// rotated by the tables of its time, the others copied. y must not overlap x.
 void RotaryRows(RotaryLayout layout, int64_t times, int64_t inner,
-                int64_t width, int64_t pairs, const float* x,
-                const float* table, float* y,
+                int64_t width, int64_t pairs, const float* x, const float* cos,
+                const float* sin, float* y,
                 StoreMode mode = StoreMode::kCached);
 void RotaryRows(RotaryLayout layout, int64_t times, int64_t inner,
                 int64_t width, int64_t pairs, const double* x,
-                const double* table, double* y,
+                const double* cos, const double* sin, double* y,
                 StoreMode mode = StoreMode::kCached);
 
 }  // namespace septet

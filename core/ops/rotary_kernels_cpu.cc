@@ -22,7 +22,7 @@ namespace {
 template <typename T>
 void Table(RotaryLayout layout, size_t begin, size_t end, size_t pairs,
            const double* frequencies, double offset, double scale, bool inverse,
-           T* table) {
+           T* cos, T* sin) {
   const hn::ScalableTag<double> d;
   const size_t lanes = hn::Lanes(d);
   HWY_ALIGN double sines[hn::MaxLanes(d)];
@@ -30,8 +30,6 @@ void Table(RotaryLayout layout, size_t begin, size_t end, size_t pairs,
   for (size_t t = begin; t < end; ++t) {
     const double position = (offset + static_cast<double>(t)) * scale;
     const auto vposition = hn::Set(d, position);
-    T* cos = table;
-    T* sin = table + (layout == RotaryLayout::kHalf ? pairs : 2 * pairs);
     for (size_t i = 0; i < pairs; i += lanes) {
       const size_t count = HWY_MIN(lanes, pairs - i);
       auto vsin = hn::Zero(d);
@@ -41,23 +39,17 @@ void Table(RotaryLayout layout, size_t begin, size_t end, size_t pairs,
       if (inverse) vsin = hn::Neg(vsin);
       hn::Store(vsin, d, sines);
       hn::Store(vcos, d, cosines);
-      if (layout == RotaryLayout::kHalf) {
-        for (size_t k = 0; k < count; ++k) {
-          cos[i + k] = static_cast<T>(cosines[k]);
-          sin[i + k] = static_cast<T>(sines[k]);
+      for (size_t k = 0; k < count; ++k) {
+        const T c = static_cast<T>(cosines[k]);
+        const T s = static_cast<T>(sines[k]);
+        if (layout == RotaryLayout::kInterleaved) {
+          *cos++ = c;
+          *sin++ = -s;
         }
-      } else {
-        for (size_t k = 0; k < count; ++k) {
-          const T c = static_cast<T>(cosines[k]);
-          const T s = static_cast<T>(sines[k]);
-          cos[2 * (i + k)] = c;
-          cos[2 * (i + k) + 1] = c;
-          sin[2 * (i + k)] = -s;
-          sin[2 * (i + k) + 1] = s;
-        }
+        *cos++ = c;
+        *sin++ = s;
       }
     }
-    table = sin + (layout == RotaryLayout::kHalf ? pairs : 2 * pairs);
   }
 }
 
@@ -65,7 +57,29 @@ template <typename T>
 HWY_INLINE void HalfRow(size_t pairs, const T* x, const T* cos, const T* sin,
                         T* y, StoreMode mode) {
   const hn::ScalableTag<T> d;
+  const size_t lanes = hn::Lanes(d);
   const T* x2 = x + pairs;
+  // As one loop, if no vector is a part and all or none go to whole lines.
+  const bool lines =
+      reinterpret_cast<uintptr_t>(y) % 64 == 0 && pairs * sizeof(T) % 64 == 0;
+  if (pairs % lanes == 0 && (lines || mode == StoreMode::kCached)) {
+    for (size_t i = 0; i < pairs; i += lanes) {
+      const auto a = hn::LoadU(d, x + i);
+      const auto b = hn::LoadU(d, x2 + i);
+      const auto c = hn::LoadU(d, cos + i);
+      const auto s = hn::LoadU(d, sin + i);
+      const auto first = hn::Sub(hn::Mul(a, c), hn::Mul(b, s));
+      const auto second = hn::Add(hn::Mul(b, c), hn::Mul(a, s));
+      if (mode == StoreMode::kStreaming) {
+        hn::Stream(first, d, y + i);
+        hn::Stream(second, d, y + pairs + i);
+      } else {
+        hn::StoreU(first, d, y + i);
+        hn::StoreU(second, d, y + pairs + i);
+      }
+    }
+    return;
+  }
   StoreLoop(d, pairs, y, mode, [=](size_t i, size_t count) SEPTET_LAMBDA {
     return hn::Sub(
         hn::Mul(LoadSome(d, x + i, count), LoadSome(d, cos + i, count)),
@@ -79,12 +93,13 @@ HWY_INLINE void HalfRow(size_t pairs, const T* x, const T* cos, const T* sin,
       });
 }
 
+// Any number of whole pairs, cos and sin beside them.
 template <typename T>
-HWY_INLINE void InterleavedRow(size_t pairs, const T* x, const T* cos,
-                               const T* sin, T* y, StoreMode mode) {
+HWY_INLINE void InterleavedPairs(size_t n, const T* x, const T* cos,
+                                 const T* sin, T* y, StoreMode mode) {
 #if HWY_TARGET == HWY_SCALAR
   (void)mode;
-  for (size_t i = 0; i < 2 * pairs; i += 2) {
+  for (size_t i = 0; i < n; i += 2) {
     y[i] = x[i] * cos[i] + x[i + 1] * sin[i];
     y[i + 1] = x[i + 1] * cos[i + 1] + x[i] * sin[i + 1];
   }
@@ -95,7 +110,7 @@ HWY_INLINE void InterleavedRow(size_t pairs, const T* x, const T* cos,
   if (reinterpret_cast<uintptr_t>(y) / sizeof(T) % 2 != 0) {
     mode = StoreMode::kCached;
   }
-  StoreLoop(d, 2 * pairs, y, mode, [=](size_t i, size_t count) SEPTET_LAMBDA {
+  StoreLoop(d, n, y, mode, [=](size_t i, size_t count) SEPTET_LAMBDA {
     const auto v = LoadSome(d, x + i, count);
     return hn::Add(hn::Mul(v, LoadSome(d, cos + i, count)),
                    hn::Mul(hn::Reverse2(d, v), LoadSome(d, sin + i, count)));
@@ -105,22 +120,30 @@ HWY_INLINE void InterleavedRow(size_t pairs, const T* x, const T* cos,
 
 template <typename T>
 void Rows(RotaryLayout layout, size_t times, size_t inner, size_t width,
-          size_t pairs, const T* x, const T* table, T* y, StoreMode mode) {
+          size_t pairs, const T* x, const T* cos, const T* sin, T* y,
+          StoreMode mode) {
   const hn::ScalableTag<T> d;
   const size_t rotated = 2 * pairs;
+  const size_t rest = width - rotated;
   const bool half = layout == RotaryLayout::kHalf;
-  const size_t sines = half ? pairs : rotated;
-  for (size_t t = 0; t < times; ++t, table += 2 * sines) {
+  const size_t table_width = half ? pairs : rotated;
+  if (!half && inner == 1 && rest == 0) {
+    InterleavedPairs(times * width, x, cos, sin, y, mode);
+    EndStores(mode);
+    return;
+  }
+  for (size_t t = 0; t < times; ++t, cos += table_width, sin += table_width) {
     for (size_t m = 0; m < inner; ++m, x += width, y += width) {
       if (half) {
-        HalfRow(pairs, x, table, table + sines, y, mode);
+        HalfRow(pairs, x, cos, sin, y, mode);
       } else {
-        InterleavedRow(pairs, x, table, table + sines, y, mode);
+        InterleavedPairs(rotated, x, cos, sin, y, mode);
       }
-      const T* rest = x + rotated;
-      StoreLoop(d, width - rotated, y + rotated, mode,
+      if (rest == 0) continue;
+      const T* from = x + rotated;
+      StoreLoop(d, rest, y + rotated, mode,
                 [=](size_t i, size_t count)
-                    SEPTET_LAMBDA { return LoadSome(d, rest + i, count); });
+                    SEPTET_LAMBDA { return LoadSome(d, from + i, count); });
     }
   }
   EndStores(mode);
@@ -128,23 +151,25 @@ void Rows(RotaryLayout layout, size_t times, size_t inner, size_t width,
 
 void TableF32(RotaryLayout layout, size_t begin, size_t end, size_t pairs,
               const double* frequencies, double offset, double scale,
-              bool inverse, float* table) {
-  Table(layout, begin, end, pairs, frequencies, offset, scale, inverse, table);
+              bool inverse, float* cos, float* sin) {
+  Table(layout, begin, end, pairs, frequencies, offset, scale, inverse, cos,
+        sin);
 }
 void TableF64(RotaryLayout layout, size_t begin, size_t end, size_t pairs,
               const double* frequencies, double offset, double scale,
-              bool inverse, double* table) {
-  Table(layout, begin, end, pairs, frequencies, offset, scale, inverse, table);
+              bool inverse, double* cos, double* sin) {
+  Table(layout, begin, end, pairs, frequencies, offset, scale, inverse, cos,
+        sin);
 }
 void RowsF32(RotaryLayout layout, size_t times, size_t inner, size_t width,
-             size_t pairs, const float* x, const float* table, float* y,
-             StoreMode mode) {
-  Rows(layout, times, inner, width, pairs, x, table, y, mode);
+             size_t pairs, const float* x, const float* cos, const float* sin,
+             float* y, StoreMode mode) {
+  Rows(layout, times, inner, width, pairs, x, cos, sin, y, mode);
 }
 void RowsF64(RotaryLayout layout, size_t times, size_t inner, size_t width,
-             size_t pairs, const double* x, const double* table, double* y,
-             StoreMode mode) {
-  Rows(layout, times, inner, width, pairs, x, table, y, mode);
+             size_t pairs, const double* x, const double* cos,
+             const double* sin, double* y, StoreMode mode) {
+  Rows(layout, times, inner, width, pairs, x, cos, sin, y, mode);
 }
 
 }  // namespace
@@ -163,32 +188,35 @@ HWY_EXPORT(RowsF64);
 
 void RotaryTable(RotaryLayout layout, int64_t begin, int64_t end, int64_t pairs,
                  const double* frequencies, double offset, double scale,
-                 bool inverse, float* table) {
+                 bool inverse, float* cos, float* sin) {
   HWY_DYNAMIC_DISPATCH(TableF32)
   (layout, static_cast<size_t>(begin), static_cast<size_t>(end),
-   static_cast<size_t>(pairs), frequencies, offset, scale, inverse, table);
+   static_cast<size_t>(pairs), frequencies, offset, scale, inverse, cos, sin);
 }
 void RotaryTable(RotaryLayout layout, int64_t begin, int64_t end, int64_t pairs,
                  const double* frequencies, double offset, double scale,
-                 bool inverse, double* table) {
+                 bool inverse, double* cos, double* sin) {
   HWY_DYNAMIC_DISPATCH(TableF64)
   (layout, static_cast<size_t>(begin), static_cast<size_t>(end),
-   static_cast<size_t>(pairs), frequencies, offset, scale, inverse, table);
+   static_cast<size_t>(pairs), frequencies, offset, scale, inverse, cos, sin);
 }
 
 void RotaryRows(RotaryLayout layout, int64_t times, int64_t inner,
-                int64_t width, int64_t pairs, const float* x,
-                const float* table, float* y, StoreMode mode) {
+                int64_t width, int64_t pairs, const float* x, const float* cos,
+                const float* sin, float* y, StoreMode mode) {
   HWY_DYNAMIC_DISPATCH(RowsF32)
   (layout, static_cast<size_t>(times), static_cast<size_t>(inner),
-   static_cast<size_t>(width), static_cast<size_t>(pairs), x, table, y, mode);
+   static_cast<size_t>(width), static_cast<size_t>(pairs), x, cos, sin, y,
+   mode);
 }
 void RotaryRows(RotaryLayout layout, int64_t times, int64_t inner,
                 int64_t width, int64_t pairs, const double* x,
-                const double* table, double* y, StoreMode mode) {
+                const double* cos, const double* sin, double* y,
+                StoreMode mode) {
   HWY_DYNAMIC_DISPATCH(RowsF64)
   (layout, static_cast<size_t>(times), static_cast<size_t>(inner),
-   static_cast<size_t>(width), static_cast<size_t>(pairs), x, table, y, mode);
+   static_cast<size_t>(width), static_cast<size_t>(pairs), x, cos, sin, y,
+   mode);
 }
 
 }  // namespace septet

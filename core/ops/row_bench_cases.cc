@@ -421,17 +421,19 @@ bool RegisterRotary() {
       // As the op does it: the table anew in each call, and all of one block of
       // times before the next.
       BenchKernel run = [=] {
-        std::vector<float> table(
-            static_cast<size_t>(kTimes * RotaryTableWidth(layout, kPairs)));
+        const int64_t table_width = RotaryTableWidth(layout, kPairs);
+        std::vector<float> cos(static_cast<size_t>(kTimes * table_width)),
+            sin(cos.size());
         RotaryTable(layout, 0, kTimes, kPairs, frequencies.data(), 0, 1, false,
-                    table.data());
-        constexpr int64_t kBlock = 32;
+                    cos.data(), sin.data());
+        constexpr int64_t kBlock = 128;
         for (int64_t t = 0; t < kTimes; t += kBlock) {
           for (int64_t a = 0; a < kOuter; ++a) {
             const int64_t at = (a * kTimes + t) * kWidth;
             RotaryRows(layout, kBlock, 1, kWidth, kPairs, x->data() + at,
-                       table.data() + t * RotaryTableWidth(layout, kPairs),
-                       y->data() + at, StoreModeFor(size * 4));
+                       cos.data() + t * table_width,
+                       sin.data() + t * table_width, y->data() + at,
+                       StoreModeFor(size * 4));
           }
         }
       };
