@@ -279,11 +279,26 @@ TYPED_TEST(NormKernelsTest, StreamingStoresChangeNoBit) {
 
 TYPED_TEST(NormKernelsTest, EqualBitsOnEveryTarget) {
   using T = TypeParam;
-  std::vector<std::vector<T>> first;
+  // Rows that fit in registers somewhere, and longer ones.
+  for (const int64_t n : {1, 7, 16, 17, 32, 33, 40, 63, 64, 65, 77}) {
+    std::vector<std::vector<T>> first;
+    ForEachTarget([&] {
+      const auto all = RunAll<T>(100, n, 1, StoreMode::kCached);
+      if (first.empty()) first = all;
+      EXPECT_EQ(all, first) << n;
+    });
+  }
+}
+
+TYPED_TEST(NormKernelsTest, RowsOfNegativeZerosHaveEqualBits) {
+  using T = TypeParam;
+  const int64_t n = 20;
+  const std::vector<T> x(n, T{-0.0});
   ForEachTarget([&] {
-    const auto all = RunAll<T>(100, 77, 1, StoreMode::kCached);
-    if (first.empty()) first = all;
-    EXPECT_EQ(all, first);
+    T y[n], mean, rstd;
+    LayerNormForward(1, n, x.data(), kNone<T>, kNone<T>, T{1}, y, &mean, &rstd);
+    EXPECT_TRUE(SameBits(mean, T{0}));
+    for (const T v : y) EXPECT_TRUE(SameBits(v, T{-0.0}));
   });
 }
 

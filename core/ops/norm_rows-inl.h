@@ -67,10 +67,59 @@ HWY_INLINE void NormalizeRow(size_t n, const T* x, const T* scale,
 // second-level cache beside each other.
 constexpr size_t kPrefetchRowBytes = size_t{128} << 10;
 
+// The same for rows that fit in registers: with tens of elements, the loops
+// around them would cost more than their work.
+template <bool kCentre, int kVectors, typename T>
+HWY_INLINE void NormForwardShort(size_t rows, size_t groups, size_t n,
+                                 const T* x, const T* scale, const T* bias,
+                                 T eps, T* y, T* mean, T* rstd,
+                                 StoreMode mode) {
+  using Row = ShortRow<kVectors, T>;
+  const typename Row::D d;
+  using V = typename Row::V;
+  const T size = static_cast<T>(n);
+  const V zero = hn::Zero(d);
+  const bool lines = Row::StoresLines(y, n, mode);
+  size_t group = 0;
+  for (size_t r = 0; r < rows; ++r, x += n, y += n) {
+    Row u = Row::Load(x, n);
+    if constexpr (kCentre) {
+      Row sums = u;
+      for (V& v : sums.v) v = hn::Add(zero, v);
+      const T m = sums.template Reduce<SumOp>() / size;
+      mean[r] = m;
+      for (V& v : u.v) v = hn::Sub(v, hn::Set(d, m));
+      u.FillBeyond(n, zero);
+    }
+    Row squares = u;
+    for (V& v : squares.v) v = hn::Mul(v, v);
+    const T s = T{1} / std::sqrt(squares.template Reduce<SumOp>() / size + eps);
+    rstd[r] = s;
+    for (V& v : u.v) v = hn::Mul(v, hn::Set(d, s));
+    if (scale != nullptr) {
+      const Row a = Row::Load(scale + group * n, n);
+      for (int k = 0; k < kVectors; ++k) u.v[k] = hn::Mul(u.v[k], a.v[k]);
+    }
+    if (bias != nullptr) {
+      const Row b = Row::Load(bias + group * n, n);
+      for (int k = 0; k < kVectors; ++k) u.v[k] = hn::Add(u.v[k], b.v[k]);
+    }
+    u.Store(y, n, lines);
+    if (++group == groups) group = 0;
+  }
+}
+
 template <bool kCentre, typename T>
 void NormForward(size_t rows, size_t groups, size_t n, const T* x,
                  const T* scale, const T* bias, T eps, T* y, T* mean, T* rstd,
                  StoreMode mode) {
+  if (n > 0 && ForShortRows<T>(n, [&](auto vectors) SEPTET_LAMBDA {
+        NormForwardShort<kCentre, decltype(vectors)::value>(
+            rows, groups, n, x, scale, bias, eps, y, mean, rstd, mode);
+      })) {
+    EndStores(mode);
+    return;
+  }
   const T size = static_cast<T>(n == 0 ? 1 : n);
   const bool fetch =
       mode == StoreMode::kStreaming && n * sizeof(T) <= kPrefetchRowBytes;

@@ -17,10 +17,12 @@
 #include <cstddef>
 #include <cstdint>
 #include <limits>
+#include <type_traits>
 
 #include "hwy/highway.h"
 #include "septet/core/ops/reduce_tree.h"
 #include "septet/core/ops/simd-inl.h"
+#include "septet/core/ops/store_mode.h"
 
 HWY_BEFORE_NAMESPACE();
 namespace septet {
@@ -189,6 +191,94 @@ HWY_INLINE T ReduceBlock(size_t n, const Load& load) {
     }
   }
   return FoldArray<Op>(lanes);
+}
+
+// Rows of at most kReduceLanes elements, where four vectors hold all lanes: the
+// whole row in kVectors registers. kShortRows says whether there are such.
+template <typename T>
+constexpr bool kShortRows =
+    !HWY_HAVE_SCALABLE && hn::MaxLanes(ReduceTag<T>()) * 4 == kReduceLanes<T>;
+
+template <int kVectors, typename T>
+struct ShortRow {
+  using D = ReduceTag<T>;
+  using V = hn::Vec<D>;
+  static constexpr size_t kStep = hn::MaxLanes(D());
+
+  V v[kVectors];
+
+  // p[0, n) for (kVectors - 1) kStep < n <= kVectors kStep, then zeros.
+  static HWY_INLINE ShortRow Load(const T* HWY_RESTRICT p, size_t n) {
+    ShortRow row;
+    for (int k = 0; k < kVectors; ++k) {
+      const size_t i = static_cast<size_t>(k) * kStep;
+      row.v[k] = LoadSome(D(), p + i, HWY_MIN(kStep, n - i));
+    }
+    return row;
+  }
+  // Elements beyond n become `value`.
+  HWY_INLINE void FillBeyond(size_t n, V value) {
+    const size_t used = n - (kVectors - 1) * kStep;
+    v[kVectors - 1] =
+        hn::IfThenElse(hn::FirstN(D(), used), v[kVectors - 1], value);
+  }
+  // As TreeReduce, if what is beyond the row is the identity (and no element a
+  // negative zero, for a sum).
+  template <class Op>
+  HWY_INLINE T Reduce() const {
+    const D d;
+    if constexpr (kVectors == 1) return FoldLanes<Op>(d, v[0]);
+    if constexpr (kVectors == 2) {
+      return FoldLanes<Op>(d, Op::Combine(d, v[0], v[1]));
+    }
+    if constexpr (kVectors == 3) {
+      return FoldLanes<Op>(d, Op::Combine(d, Op::Combine(d, v[0], v[2]), v[1]));
+    }
+    if constexpr (kVectors == 4) {
+      return FoldLanes<Op>(d, Op::Combine(d, Op::Combine(d, v[0], v[2]),
+                                          Op::Combine(d, v[1], v[3])));
+    }
+  }
+  // p[0, n). `lines`: past the caches, p and n being whole lines.
+  HWY_INLINE void Store(T* HWY_RESTRICT p, size_t n, bool lines) const {
+    for (int k = 0; k < kVectors; ++k) {
+      const size_t i = static_cast<size_t>(k) * kStep;
+      if (lines) {
+        hn::Stream(v[k], D(), p + i);
+      } else {
+        StoreSome(D(), v[k], p + i, HWY_MIN(kStep, n - i));
+      }
+    }
+  }
+  static bool StoresLines(const T* p, size_t n, StoreMode mode) {
+    return mode == StoreMode::kStreaming &&
+           (reinterpret_cast<uintptr_t>(p) | n * sizeof(T)) % 64 == 0;
+  }
+};
+
+// Calls fn(std::integral_constant<int, k>) with the k registers that rows of n
+// elements take; false if they are no short rows.
+template <typename T, class Fn>
+HWY_INLINE bool ForShortRows(size_t n, const Fn& fn) {
+  if constexpr (kShortRows<T>) {
+    switch ((n + kReduceLanes<T> / 4 - 1) / (kReduceLanes<T> / 4)) {
+      case 1:
+        fn(std::integral_constant<int, 1>());
+        return true;
+      case 2:
+        fn(std::integral_constant<int, 2>());
+        return true;
+      case 3:
+        fn(std::integral_constant<int, 3>());
+        return true;
+      case 4:
+        fn(std::integral_constant<int, 4>());
+        return true;
+      default:
+        break;
+    }
+  }
+  return false;
 }
 
 // The tree over n elements; Identity where n is 0. `load` as for ReduceBlock,

@@ -103,9 +103,36 @@ HWY_NOINLINE void StreamSoftmaxRows(size_t rows, size_t n, const T* x, T* y) {
   }
 }
 
+// Rows that fit in registers.
+template <int kVectors, typename T>
+HWY_INLINE void SoftmaxShortRows(size_t rows, size_t n, const T* x, T* y,
+                                 StoreMode mode) {
+  using Row = ShortRow<kVectors, T>;
+  const typename Row::D d;
+  using V = typename Row::V;
+  const V lowest = hn::Set(d, PlainMaxOp::Identity<T>());
+  const bool lines = Row::StoresLines(y, n, mode);
+  for (size_t r = 0; r < rows; ++r, x += n, y += n) {
+    Row e = Row::Load(x, n);
+    e.FillBeyond(n, lowest);
+    const V max = hn::Set(d, e.template Reduce<PlainMaxOp>());
+    for (V& v : e.v) v = VecExpNonPositive(d, hn::Sub(v, max));
+    e.FillBeyond(n, hn::Zero(d));
+    const V scale = hn::Set(d, T{1} / e.template Reduce<SumOp>());
+    for (V& v : e.v) v = hn::Mul(v, scale);
+    e.Store(y, n, lines);
+  }
+}
+
 template <typename T>
 void SoftmaxRows(size_t rows, size_t n, const T* x, T* y, StoreMode mode) {
   if (n == 0) return;
+  if (ForShortRows<T>(n, [&](auto vectors) SEPTET_LAMBDA {
+        SoftmaxShortRows<decltype(vectors)::value>(rows, n, x, y, mode);
+      })) {
+    EndStores(mode);
+    return;
+  }
   if (mode == StoreMode::kStreaming && n <= kScratchRow<T>) {
     StreamSoftmaxRows(rows, n, x, y);
     EndStores(mode);

@@ -181,6 +181,25 @@ TYPED_TEST(SoftmaxTest, StreamedRowsThatHaveNoSoftmaxBecomeNaN) {
   });
 }
 
+TYPED_TEST(SoftmaxTest, EqualBitsOnTargetsThatFuse) {
+  using T = TypeParam;
+  // Down to probabilities that are subnormal or 0.
+  const double spread = sizeof(T) == 4 ? 110 : 760;
+  for (const int64_t n : {1, 7, 16, 17, 32, 33, 40, 63, 64, 65, 300}) {
+    std::vector<T> first;
+    ForEachTarget([&] {
+      if (!TargetFusesMultiplyAdd()) return;
+      TestRandom random(35);
+      const int64_t rows = 20;
+      GuardedArray<T> x(rows * n), y(rows * n);
+      x.FillUniform(&random, -spread, 0);
+      SoftmaxForward(rows, n, x.data(), y.data());
+      if (first.empty()) first = y.ToVector();
+      EXPECT_EQ(y.ToVector(), first) << n;
+    });
+  }
+}
+
 TEST(SoftmaxGradientTest, CentralDifferences) {
   TestRandom random(32);
   const int64_t n = 13;
