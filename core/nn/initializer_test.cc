@@ -103,14 +103,41 @@ TEST(InitializerTest, BitsAreThoseOfTheStream) {
   }
 }
 
-// The numbers of one seed, so that a change of any bit is seen.
+// The numbers of one seed, so that a change of any bit is seen; an independent
+// implementation in another language has the same to 2e-16.
 TEST(InitializerTest, CheckVector) {
-  const auto normal = Values(Initializer::Normal(0, 0.02), {3});
-  EXPECT_EQ(normal[0], 0.02 * Stream().Normal(0));
-  const PhiloxBlock words = Philox4x32({5, Fnv1a32("init/test")}, {2, 0, 0, 0});
-  EXPECT_EQ(normal[2], 0.02 * NormalFromWords(words[0], words[1]));
-  EXPECT_EQ(Values(Initializer::FanInUniform(), {3}, {4, 1})[2],
-            UnitFromWord(words[0]) - 0.5);
+  const auto scaling = [](VarianceDistribution distribution) {
+    return Initializer::VarianceScaling(1, FanMode::kAverage, distribution);
+  };
+  const struct {
+    Initializer init;
+    double want[3];
+  } cases[] = {
+      {Initializer::Uniform(-1, 2),
+       {0x1.2775735p-1, -0x1.406765d8p-1, 0x1.dce84c4p-6}},
+      {Initializer::Normal(0, 0.02),
+       {0x1.43690bcdd8f86p-6, -0x1.28063463c9191p-5, 0x1.72b2f265c112fp-7}},
+      {Initializer::TruncatedNormal(0, 1, -0.5, 0.5),
+       {-0x1.dea9dbf338f52p-9, -0x1.8fab511bfe29ap-2, -0x1.e658427f44d4fp-3}},
+      {Initializer::FanInUniform(),
+       {0x1.a4e4cep-6, -0x1.8044ee9p-2, -0x1.41765228p-3}},
+      {scaling(VarianceDistribution::kUniform),
+       {0x1.01be65e159358p-5, -0x1.d6a1be6a4eabep-2, -0x1.89b58c28a076ep-3}},
+      {scaling(VarianceDistribution::kNormal),
+       {0x1.655241bc57b6fp-2, -0x1.47104c51e0c08p-1, 0x1.9991838ad5a71p-3}},
+      {scaling(VarianceDistribution::kTruncatedNormal),
+       {0x1.9638417e50ae3p-2, -0x1.73d248be9d625p-1, 0x1.d19de13c61058p-3}},
+      {scaling(VarianceDistribution::kStudentT2),
+       {0x1.a5734d95eeddbp-6, -0x1.22be1a7f5c16p-1, -0x1.52941274b5657p-3}},
+      {scaling(VarianceDistribution::kLaplace),
+       {0x1.493d2e1ed19b5p-3, 0x1.0a702515fffdp-1, -0x1.11e6430101809p-2}},
+      {scaling(VarianceDistribution::kBall),
+       {0x1.447b2a42111a7p-2, -0x1.29011c8890b4bp-1, 0x1.73ed25ad3abf6p-3}}};
+  for (const auto& test : cases) {
+    SCOPED_TRACE(test.init.ToString());
+    const auto got = Values(test.init, {3}, {4, 12});
+    for (int i = 0; i < 3; ++i) EXPECT_EQ(got[i], test.want[i]);
+  }
 }
 
 TEST(InitializerTest, FloatsAreTheDoublesRounded) {

@@ -118,28 +118,31 @@ TransformerOptions Widened(TransformerOptions options) {
 }
 
 // The kinds that differ in what a cache must keep.
-std::vector<std::pair<std::string, std::function<Model(DType)>>> Models() {
+std::vector<std::pair<std::string, std::function<Model(DType)>>> Models(
+    int64_t vocab = 13, int64_t layers = 2) {
   return {
       {"rotary swiglu, grouped keys",
-       [](DType dtype) {
-         TransformerOptions o = Widened(RotarySwiGluOptions(13, 8, 2, 4));
+       [=](DType dtype) {
+         TransformerOptions o =
+             Widened(RotarySwiGluOptions(vocab, 8, layers, 4));
          o.kv_heads = 2;
          o.head_dim = 6;
          return Model(o, Rotation(4), dtype);
        }},
       {"gpt2",
-       [](DType dtype) {
-         return Model(Widened(Gpt2Options(13, 8, 2, 2)), Table(16), dtype);
+       [=](DType dtype) {
+         return Model(Widened(Gpt2Options(vocab, 8, layers, 2)), Table(16),
+                      dtype);
        }},
       {"post-norm, no positions, separate",
-       [](DType dtype) {
-         return Model(Widened(ContextualPositionOptions(13, 8, 2, 2,
+       [=](DType dtype) {
+         return Model(Widened(ContextualPositionOptions(vocab, 8, layers, 2,
                                                         NormPlacement::kPost)),
                       nullptr, dtype);
        }},
       {"deepnorm, one key head, bias, scale, embedding norm",
-       [](DType dtype) {
-         TransformerOptions o = Widened(Gpt2Options(13, 8, 2, 4));
+       [=](DType dtype) {
+         TransformerOptions o = Widened(Gpt2Options(vocab, 8, layers, 4));
          o.placement = NormPlacement::kDeepNorm;
          o.kv_heads = 1;
          o.tied_head = false;
@@ -356,11 +359,11 @@ TEST(TransformerTest, FirstValuesOfThePresets) {
 }
 
 TEST(TransformerTest, GradientsOfEveryParameter) {
-  for (const auto& [name, make] : Models()) {
+  for (const auto& [name, make] : Models(/*vocab=*/5, /*layers=*/1)) {
     SCOPED_TRACE(name);
     const Model m = make(DType::kF64);
-    const Tensor tokens = Tokens({2, 3}, 13);
-    const Tensor targets = Tokens({2, 3}, 13, 2);
+    const Tensor tokens = Tokens({2, 3}, 5);
+    const Tensor targets = Tokens({2, 3}, 5, 2);
     const BoundParameters p = m.store.Bind();
     GradientCheckOptions options;
     options.tolerance = 1e-6;
