@@ -18,14 +18,26 @@
 namespace septet {
 namespace {
 
-// Elements of a band of input that stays in the second-level cache beside a
-// block of weights.
-constexpr int64_t kBandBytes = 192 << 10;
-// Operations of a block of a parallel loop: some tens of microseconds.
-constexpr int64_t kBandWork = 4'000'000;
-// The gradient of the weights is summed in at most so many parts.
+// How much of the input is taken at a time.
+struct BandLimits {
+  int64_t bytes;  // stays in the second-level cache
+  int64_t work;   // operations
+};
+// Beside a block of weights; some hundred microseconds, so that the rows that
+// neighbouring bands both read cost little.
+constexpr BandLimits kForwardBand = {192 << 10, 24'000'000};
+// Long sums in registers between two additions to the gradient of the weights.
+constexpr BandLimits kWeightsBand = {384 << 10, 64'000'000};
+// The gradient of the weights is summed in at most so many parts, each of at
+// least so many pixels: zeroing and adding parts costs little beside them, and
+// the parts stay in the caches.
 constexpr int64_t kMaxParts = 16;
-constexpr int64_t kPartsBytes = 32 << 20;
+constexpr int64_t kPartPixels = 256;
+constexpr int64_t kPartsBytes = 4 << 20;
+
+// Elements of a line of the cache.
+template <typename T>
+constexpr int64_t kLine = 64 / static_cast<int64_t>(sizeof(T));
 
 int64_t CeilDiv(int64_t a, int64_t b) { return (a + b - 1) / b; }
 
@@ -189,7 +201,7 @@ int64_t ReachedRows(const Problem& p, int64_t rows) {
 }
 
 template <typename T>
-Layout MakeLayout(const Problem& p) {
+Layout MakeLayout(const Problem& p, const BandLimits& limits) {
   Layout l;
   const int64_t size = static_cast<int64_t>(sizeof(T));
   const int64_t last_row =
@@ -225,8 +237,8 @@ Layout MakeLayout(const Problem& p) {
   const int64_t row_bytes = std::max<int64_t>(l.row() * size, 1);
   const int64_t row_work = std::max<int64_t>(p.out_w * p.WorkPerPixel(), 1);
   const int64_t reach = ReachedRows(p, 1);
-  int64_t rows = (kBandBytes / row_bytes - reach) / p.step_h + 1;
-  rows = std::min(rows, CeilDiv(kBandWork, row_work));
+  int64_t rows = (limits.bytes / row_bytes - reach) / p.step_h + 1;
+  rows = std::min(rows, CeilDiv(limits.work, row_work));
   rows = std::max<int64_t>(rows, 1);
   if (rows < p.out_h) {
     l.bands_per = CeilDiv(p.out_h, rows);
@@ -238,8 +250,8 @@ Layout MakeLayout(const Problem& p) {
     const int64_t image_bytes =
         std::max<int64_t>(row_bytes * ReachedRows(p, p.out_h), 1);
     l.images = std::max<int64_t>(
-        1, std::min({p.n, kBandBytes / image_bytes,
-                     kBandWork / std::max<int64_t>(row_work * p.out_h, 1)}));
+        1, std::min({p.n, limits.bytes / image_bytes,
+                     limits.work / std::max<int64_t>(row_work * p.out_h, 1)}));
     l.num_bands = CeilDiv(p.n, l.images);
   }
   l.copy_elements =
@@ -382,14 +394,19 @@ void PackWeights(const Problem& p, const Blocks& blocks, int64_t kw, const T* w,
         for (const int64_t b : p.cols.kernel) {
           const T* const tap = w + (a * kw + b) * in * p.out_c;
           if (transposed) {
-            // [o, all channels c]: columns become rows.
-            const T* from = tap + first * p.in_c + g * in;
-            for (int64_t j = 0; j < width; ++j, from += p.in_c) {
-              if (j < columns) {
-                for (int64_t c = 0; c < in; ++c)
+            // [o, all channels c]: columns become rows, a line of the cache at
+            // a time.
+            for (int64_t c0 = 0; c0 < in; c0 += kLine<T>) {
+              const int64_t c1 = std::min(in, c0 + kLine<T>);
+              const T* from = tap + first * p.in_c + g * in;
+              for (int64_t j = 0; j < columns; ++j, from += p.in_c) {
+                for (int64_t c = c0; c < c1; ++c) {
                   packed[c * width + j] = from[c];
-              } else {
-                for (int64_t c = 0; c < in; ++c) packed[c * width + j] = T(0);
+                }
+              }
+              for (int64_t c = c0; c < c1; ++c) {
+                std::fill(packed + c * width + columns,
+                          packed + (c + 1) * width, T(0));
               }
             }
             packed += in * width;
@@ -420,7 +437,7 @@ absl::Status RunProblem(const Problem& p, int64_t kw, const T* x, const T* w,
   if (p.n == 0 || p.out_h == 0 || p.out_w == 0 || p.out_c == 0) {
     return absl::OkStatus();
   }
-  const Layout layout = MakeLayout<T>(p);
+  const Layout layout = MakeLayout<T>(p, kForwardBand);
   const bool depthwise = p.depthwise();
   const Blocks blocks(ConvLanes<T>(), p.group_out());
   const int64_t depth = p.num_taps() * p.group_in();
@@ -553,15 +570,16 @@ absl::Status BackwardWeights(const Conv2dShape& s, const T* x, const T* dy,
   const Problem p = ForwardProblem(s);
   if (p.n == 0 || p.out_c == 0) return absl::OkStatus();
   const int64_t size = static_cast<int64_t>(sizeof(T));
-  const Layout layout = MakeLayout<T>(p);
+  const Layout layout = MakeLayout<T>(p, kWeightsBand);
   const bool depthwise = p.depthwise();
   const Blocks blocks(ConvLanes<T>(), p.group_out());
   const int64_t depth = p.num_taps() * p.group_in();
   const int64_t columns = depthwise ? p.out_c : p.groups * blocks.width;
   const int64_t part_size = (depth + 1) * columns;  // dw, then dbias
-  const int64_t parts =
-      std::max<int64_t>(1, std::min({layout.num_bands, kMaxParts,
-                                     kPartsBytes / (part_size * size)}));
+  const int64_t parts = std::max<int64_t>(
+      1,
+      std::min({layout.num_bands, kMaxParts, kPartsBytes / (part_size * size),
+                p.n * p.out_h * p.out_w / kPartPixels}));
   // Each part's blocks of channels are taken apart, too, where parts are few.
   const int64_t group_blocks = depthwise ? 1 : p.groups * blocks.count;
   const int64_t cuts =

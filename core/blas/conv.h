@@ -38,7 +38,8 @@
 // Cost: 2 n out_h out_w kh kw c_in c_out / groups floating-point operations for
 // each function; memory beyond the arguments for a copy of the weights, some
 // 200 KiB a thread (one row of the padded image, if that is more), and for the
-// gradient of the weights at most 16 copies of them within 32 MiB.
+// gradient of the weights some 400 KiB a thread and at most 16 copies of it
+// within 4 MiB (one copy, if that is more).
 //
 // Errors of all functions: InvalidArgument, from ValidateConv2d;
 // ResourceExhausted if there is no memory. A NaN or an infinity anywhere in

@@ -30,6 +30,14 @@ template <int kVectors>
 constexpr size_t kMaxTile = kVectors == 1 ? 12 : 6;
 #endif
 
+// Makes the compiler forget what it knows about a variable.
+#undef SEPTET_CONV_HIDE
+#if HWY_COMPILER_GCC || HWY_COMPILER_CLANG
+#define SEPTET_CONV_HIDE(variable) asm("" : "+r"(variable))
+#else
+#define SEPTET_CONV_HIDE(variable) (void)(variable)
+#endif
+
 // n rows are cut into tiles of about the same size: ceil(n / most) tiles.
 HWY_INLINE size_t TileSize(size_t left, size_t most) {
   const size_t tiles = (left + most - 1) / most;
@@ -54,7 +62,8 @@ HWY_INLINE void ForwardTile(const ConvTilesArgs<T>& args, int64_t first,
   const hn::ScalableTag<T> d;
   using V = hn::Vec<decltype(d)>;
   const size_t lanes = hn::Lanes(d);
-  const T* HWY_RESTRICT const x[] = {args.x + args.x_offsets[first + I]...};
+  const int64_t* HWY_RESTRICT offsets = args.x_offsets + first;
+  const T* HWY_RESTRICT const x[] = {args.x + offsets[I]...};
   const V bias0 = hn::LoadU(d, args.bias);
   V acc0[] = {((void)I, bias0)...};
   V acc1[sizeof...(I)];
@@ -79,7 +88,12 @@ HWY_INLINE void ForwardTile(const ConvTilesArgs<T>& args, int64_t first,
         };
         (step(x[I], acc0[I], acc1[I]), ...);
       } else {
-        ((acc0[I] = hn::MulAdd(hn::Set(d, x[I][k]), w0, acc0[I])), ...);
+        // So many addresses fit into no registers; compilers then keep them in
+        // vector registers, from where it is a long way. Read again from
+        // memory they cost nothing: the table must look as if it changed.
+        SEPTET_CONV_HIDE(offsets);
+        const T* HWY_RESTRICT const row = args.x + k;
+        ((acc0[I] = hn::MulAdd(hn::Set(d, row[offsets[I]]), w0, acc0[I])), ...);
       }
     }
   }
