@@ -16,6 +16,7 @@
 #include "septet/core/base/thread_pool.h"
 #include "septet/core/ops/batch_norm_kernels.h"
 #include "septet/core/ops/op_util.h"
+#include "septet/core/ops/store_mode.h"
 #include "septet/core/tensor/shape.h"
 #include "septet/core/tensor/tensor.h"
 
@@ -141,9 +142,10 @@ void Apply(const Tensor& x, const T* shift, const T* multiplier, const T* bias,
   const int64_t c = Channels(x);
   const T* px = x.data<T>();
   T* py = y.mutable_data<T>();
+  const StoreMode mode = StoreModeFor(x.num_elements() * sizeof(T));
   ParallelFor(Rows(x), ChunkRows(c), [&](int64_t begin, int64_t end) {
     BatchNormApply(end - begin, c, px + begin * c, shift, multiplier, bias,
-                   py + begin * c);
+                   py + begin * c, mode);
   });
 }
 
@@ -154,9 +156,11 @@ void BackwardApply(const Tensor& x, const T* mean, const Tensor& dy, const T* p,
   const T* px = x.data<T>();
   const T* pdy = dy.data<T>();
   T* pdx = dx.mutable_data<T>();
+  const StoreMode mode = StoreModeFor(x.num_elements() * sizeof(T));
   ParallelFor(Rows(x), ChunkRows(c), [&](int64_t begin, int64_t end) {
     BatchNormBackwardApply(end - begin, c, px + begin * c, mean,
-                           pdy + begin * c, p, dy_mean, q, pdx + begin * c);
+                           pdy + begin * c, p, dy_mean, q, pdx + begin * c,
+                           mode);
   });
 }
 

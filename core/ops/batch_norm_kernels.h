@@ -11,18 +11,22 @@
 //
 // Arrays are contiguous, float or double. Plain functions: no allocation, no
 // threads. y may be x, dx may be dy; other overlap is not allowed. rows and
-// c >= 1.
+// c >= 1. An output is stored in the mode that fits the size of which it may be
+// a part (store_mode.h).
 //
-// x is read once for its statistics: blocks of 32 rows, which stay in cache,
-// give their mean and the sum of squared differences to it (two passes, the
-// second correcting the first's rounding), and blocks are merged by the
-// formulas of Chan, Golub, LeVeque (1983). Fewer than 64 columns are handled
-// as several rows side by side. All of it depends on the shape alone, and no
-// product is fused with a sum: the bits are the same on every machine.
+// x is read once for its statistics, in blocks of 32 rows: sums of differences
+// to the mean of the rows before, and of their squares, give a block's mean and
+// sum of squares, which are merged with those before by the formulas of Chan,
+// Golub, LeVeque (1983); only the first block of a call is read twice, for a
+// mean of its own. Fewer than 64 columns are handled as several rows side by
+// side. All of it depends on the shape alone, and no product is fused with a
+// sum: the bits are the same on every machine.
 #ifndef SEPTET_CORE_OPS_BATCH_NORM_KERNELS_H_
 #define SEPTET_CORE_OPS_BATCH_NORM_KERNELS_H_
 
 #include <cstdint>
+
+#include "septet/core/ops/store_mode.h"
 
 namespace septet {
 
@@ -40,10 +44,12 @@ void BatchNormMerge(int64_t c, int64_t n_a, double* mean_a, double* m2_a,
 
 // y = (x - shift) multiplier + bias; shift [c] and bias [c] may be null (0).
 void BatchNormApply(int64_t rows, int64_t c, const float* x, const float* shift,
-                    const float* multiplier, const float* bias, float* y);
+                    const float* multiplier, const float* bias, float* y,
+                    StoreMode mode = StoreMode::kCached);
 void BatchNormApply(int64_t rows, int64_t c, const double* x,
                     const double* shift, const double* multiplier,
-                    const double* bias, double* y);
+                    const double* bias, double* y,
+                    StoreMode mode = StoreMode::kCached);
 
 // sum_dy[c] = sum of dy, sum_dy_x[c] = sum of dy (x - shift), overwritten.
 // shift [c] may be null (0).
@@ -58,11 +64,13 @@ void BatchNormBackwardSums(int64_t rows, int64_t c, const double* x,
 // mean are [c]; dy_mean may be null (0).
 void BatchNormBackwardApply(int64_t rows, int64_t c, const float* x,
                             const float* mean, const float* dy, const float* p,
-                            const float* dy_mean, const float* q, float* dx);
+                            const float* dy_mean, const float* q, float* dx,
+                            StoreMode mode = StoreMode::kCached);
 void BatchNormBackwardApply(int64_t rows, int64_t c, const double* x,
                             const double* mean, const double* dy,
                             const double* p, const double* dy_mean,
-                            const double* q, double* dx);
+                            const double* q, double* dx,
+                            StoreMode mode = StoreMode::kCached);
 
 }  // namespace septet
 

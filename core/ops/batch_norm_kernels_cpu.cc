@@ -4,6 +4,7 @@
 #include <type_traits>
 
 #include "septet/core/ops/batch_norm_kernels.h"
+#include "septet/core/ops/store_mode.h"
 
 #undef HWY_TARGET_INCLUDE
 #define HWY_TARGET_INCLUDE "core/ops/batch_norm_kernels_cpu.cc"
@@ -17,17 +18,34 @@
 namespace septet {
 namespace {
 
-// Rows whose statistics are formed together: with 256 columns of float they
-// fill a first-level cache of 32 KiB.
+// Rows whose sums are formed together.
 constexpr size_t kBlockRows = 32;
+
+// Columns whose sums are formed together: those of two numbers stay in the
+// first-level cache, and a row is read in pieces of 4 KiB.
+template <typename T>
+constexpr size_t kTileColumns = 4096 / sizeof(T);
 
 // Columns that fill four of the widest vectors of float. Matrices with fewer
 // are taken as several rows side by side, so that vectors are full.
 constexpr size_t kMinColumns = 64;
 
-// How many rows lie side by side: 1 for kMinColumns or more.
-constexpr size_t SideBySide(size_t c) {
-  return c < kMinColumns ? kMinColumns / c : 1;
+// Bytes of a row where nothing is summed: fewer ends of rows, and the numbers
+// of four parameters fill half of a first-level cache of 32 KiB.
+constexpr size_t kApplyBytes = 4096;
+
+// How many rows lie side by side to make `least` columns or nearly so: 1 for
+// more than half of that.
+constexpr size_t SideBySide(size_t c, size_t least) {
+  return c < least ? least / c : 1;
+}
+
+// The same where nothing is summed. Whole cache lines, if there are enough.
+template <typename T>
+constexpr size_t SideBySideInLines(size_t c) {
+  constexpr size_t kLine = 64 / sizeof(T);
+  const size_t k = SideBySide(c, kApplyBytes / sizeof(T));
+  return k < kLine ? k : k / kLine * kLine;
 }
 
 // `from` [c], k times; a null pointer stays one.
@@ -62,103 +80,88 @@ namespace septet {
 namespace HWY_NAMESPACE {
 namespace {
 
-// Calls term(r, w) for rows r in ascending order, w = r % 4 being the
-// accumulator that it is to be added to: four chains hide an addition's
-// latency. Rows left over go to the first.
-template <class Term>
-HWY_INLINE void ForEachRow(size_t rows, const Term& term) {
-  size_t r = 0;
-  for (; r + 4 <= rows; r += 4) {
-    term(r, std::integral_constant<int, 0>());
-    term(r + 1, std::integral_constant<int, 1>());
-    term(r + 2, std::integral_constant<int, 2>());
-    term(r + 3, std::integral_constant<int, 3>());
-  }
-  for (; r < rows; ++r) term(r, std::integral_constant<int, 0>());
-}
-
-// Adds to one of four.
-template <int kWay, class V>
-HWY_INLINE void AddTo(V term, V& a0, V& a1, V& a2, V& a3) {
-  if constexpr (kWay == 0) {
-    a0 = hn::Add(a0, term);
-  } else if constexpr (kWay == 1) {
-    a1 = hn::Add(a1, term);
-  } else if constexpr (kWay == 2) {
-    a2 = hn::Add(a2, term);
-  } else {
-    a3 = hn::Add(a3, term);
+// a[j] += the first, b[j] += the second of the numbers that term(r, j, count,
+// x, y) gives for rows r and columns j < columns; only the first for !kTwo. One
+// row after the other, in the order of memory: several rows at a time save
+// loads and stores of the sums, and halve the rate at which memory comes.
+template <bool kTwo, typename T, class Term>
+HWY_INLINE void AddRows(size_t rows, size_t columns, T* HWY_RESTRICT a,
+                        T* HWY_RESTRICT b, const Term& term) {
+  const hn::ScalableTag<T> d;
+  using V = hn::Vec<decltype(d)>;
+  const size_t step = hn::Lanes(d);
+  const auto add = [&](size_t r, size_t j, size_t count) SEPTET_LAMBDA {
+    V x, y;
+    term(r, j, count, x, y);
+    StoreSome(d, hn::Add(LoadSome(d, a + j, count), x), a + j, count);
+    if constexpr (kTwo) {
+      StoreSome(d, hn::Add(LoadSome(d, b + j, count), y), b + j, count);
+    }
+  };
+  const size_t whole = columns / step * step;
+  for (size_t r = 0; r < rows; ++r) {
+    for (size_t j = 0; j < whole; j += step) add(r, j, step);
+    if (whole < columns) add(r, whole, columns - whole);
   }
 }
 
-template <class V>
-HWY_INLINE V Fold(V a0, V a1, V a2, V a3) {
-  return hn::Add(hn::Add(a0, a1), hn::Add(a2, a3));
-}
-
-// The statistics of `count` columns of a block of rows, merged into those of
-// `before` rows before it.
-template <class D, typename T>
-HWY_INLINE void BlockStatistics(D d, size_t rows, size_t c, size_t count,
+// The statistics of a block of rows, merged into those of `before` rows before
+// it. Rows are c apart.
+template <typename T>
+HWY_INLINE void BlockStatistics(size_t rows, size_t c, size_t columns,
                                 const T* HWY_RESTRICT x, size_t before,
                                 T* HWY_RESTRICT mean, T* HWY_RESTRICT m2) {
-  using V = hn::Vec<D>;
-  const V zero = hn::Zero(d);
-  const V n = hn::Set(d, static_cast<T>(rows));
-  V s0 = zero, s1 = zero, s2 = zero, s3 = zero;
-  ForEachRow(rows, [&](size_t r, auto way) HWY_ATTR {
-    AddTo<decltype(way)::value>(LoadSome(d, x + r * c, count), s0, s1, s2, s3);
-  });
-  const V first = hn::Div(Fold(s0, s1, s2, s3), n);
-  s0 = zero, s1 = zero, s2 = zero, s3 = zero;
-  V q0 = zero, q1 = zero, q2 = zero, q3 = zero;
-  ForEachRow(rows, [&](size_t r, auto way) HWY_ATTR {
-    const V v = hn::Sub(LoadSome(d, x + r * c, count), first);
-    AddTo<decltype(way)::value>(v, s0, s1, s2, s3);
-    AddTo<decltype(way)::value>(hn::Mul(v, v), q0, q1, q2, q3);
-  });
-  // What rounding left of the sum of differences is taken off again.
-  const V rest = Fold(s0, s1, s2, s3);
-  const V shift = hn::Div(rest, n);
-  const V block_mean = hn::Add(first, shift);
-  V block_m2 = hn::Sub(Fold(q0, q1, q2, q3), hn::Mul(rest, shift));
-  block_m2 = hn::IfThenElse(hn::Lt(block_m2, zero), zero, block_m2);
+  const hn::ScalableTag<T> d;
+  using V = hn::Vec<decltype(d)>;
+  HWY_ALIGN T sums[kTileColumns<T>];
+  HWY_ALIGN T squares[kTileColumns<T>];
+  const T n = static_cast<T>(rows);
+  // What differences are taken to: the mean of the rows before, or, for the
+  // first block, its own. A block that lies far from the rows before it loses
+  // digits of its own variance, but none of the sum, which the distance
+  // between the two dominates then.
   if (before == 0) {
-    StoreSome(d, block_mean, mean, count);
-    StoreSome(d, block_m2, m2, count);
-    return;
+    for (size_t j = 0; j < columns; ++j) mean[j] = T{0};
+    AddRows<false>(
+        rows, columns, mean, sums,
+        [=](size_t r, size_t j, size_t count, V& v, V& /*unused*/)
+            SEPTET_LAMBDA { v = LoadSome(d, x + r * c + j, count); });
+    for (size_t j = 0; j < columns; ++j) mean[j] /= n;
   }
-  const T part = static_cast<T>(rows) / static_cast<T>(before + rows);
-  const V mean_a = LoadSome(d, mean, count);
-  const V delta = hn::Sub(block_mean, mean_a);
-  StoreSome(d, hn::Add(mean_a, hn::Mul(delta, hn::Set(d, part))), mean, count);
-  const V weight = hn::Set(d, static_cast<T>(before) * part);
-  const V between = hn::Mul(hn::Mul(delta, delta), weight);
-  StoreSome(d, hn::Add(LoadSome(d, m2, count), hn::Add(block_m2, between)), m2,
-            count);
+  for (size_t j = 0; j < columns; ++j) sums[j] = squares[j] = T{0};
+  AddRows<true>(rows, columns, sums, squares,
+                [=](size_t r, size_t j, size_t count, V& v, V& square)
+                    SEPTET_LAMBDA {
+                      v = hn::Sub(LoadSome(d, x + r * c + j, count),
+                                  LoadSome(d, mean + j, count));
+                      square = hn::Mul(v, v);
+                    });
+  const T part = n / static_cast<T>(before + rows);
+  const T weight = static_cast<T>(before) * part;
+  for (size_t j = 0; j < columns; ++j) {
+    const T shift = sums[j] / n;
+    T own = squares[j] - sums[j] * shift;
+    own = own < T{0} ? T{0} : own;
+    mean[j] += shift * (before == 0 ? T{1} : part);
+    m2[j] = before == 0 ? own : m2[j] + (own + shift * shift * weight);
+  }
 }
 
 template <typename T>
 HWY_INLINE void StatisticsOfWide(size_t rows, size_t c, const T* x, T* mean,
                                  T* m2) {
-  const hn::ScalableTag<T> d;
-  const size_t step = hn::Lanes(d);
-  for (size_t begin = 0; begin < rows; begin += kBlockRows) {
-    const size_t n = HWY_MIN(kBlockRows, rows - begin);
-    const T* block = x + begin * c;
-    size_t j = 0;
-    for (; j + step <= c; j += step) {
-      BlockStatistics(d, n, c, step, block + j, begin, mean + j, m2 + j);
-    }
-    if (j < c) {
-      BlockStatistics(d, n, c, c - j, block + j, begin, mean + j, m2 + j);
+  for (size_t j = 0; j < c; j += kTileColumns<T>) {
+    const size_t columns = HWY_MIN(kTileColumns<T>, c - j);
+    for (size_t begin = 0; begin < rows; begin += kBlockRows) {
+      BlockStatistics(HWY_MIN(kBlockRows, rows - begin), c, columns,
+                      x + begin * c + j, begin, mean + j, m2 + j);
     }
   }
 }
 
 template <typename T>
 void Statistics(size_t rows, size_t c, const T* x, T* mean, T* m2) {
-  const size_t k = SideBySide(c);
+  const size_t k = SideBySide(c, kMinColumns);
   const size_t wide = rows / k;
   if (k == 1 || wide == 0) {
     StatisticsOfWide(rows, c, x, mean, m2);
@@ -181,105 +184,87 @@ void Statistics(size_t rows, size_t c, const T* x, T* mean, T* m2) {
 
 template <bool kShift, bool kBias, typename T>
 HWY_INLINE void ApplyRows(size_t rows, size_t c, const T* x, const T* shift,
-                          const T* multiplier, const T* bias, T* y) {
+                          const T* multiplier, const T* bias, T* y,
+                          StoreMode mode) {
   const hn::ScalableTag<T> d;
   using V = hn::Vec<decltype(d)>;
-  const size_t step = hn::Lanes(d);
-  const auto apply = [&](V v, size_t j, size_t count) HWY_ATTR {
-    if constexpr (kShift) v = hn::Sub(v, LoadSome(d, shift + j, count));
-    v = hn::Mul(v, LoadSome(d, multiplier + j, count));
-    if constexpr (kBias) v = hn::Add(v, LoadSome(d, bias + j, count));
-    return v;
-  };
   for (size_t r = 0; r < rows; ++r, x += c, y += c) {
-    size_t j = 0;
-    for (; j + step <= c; j += step) {
-      hn::StoreU(apply(hn::LoadU(d, x + j), j, step), d, y + j);
-    }
-    if (j < c) {
-      StorePartial(d, apply(LoadPartial(d, x + j, c - j), j, c - j), y + j,
-                   c - j);
-    }
+    StoreLoop(d, c, y, mode, [&](size_t j, size_t count) SEPTET_LAMBDA {
+      V v = LoadSome(d, x + j, count);
+      if constexpr (kShift) v = hn::Sub(v, LoadSome(d, shift + j, count));
+      v = hn::Mul(v, LoadSome(d, multiplier + j, count));
+      if constexpr (kBias) v = hn::Add(v, LoadSome(d, bias + j, count));
+      return v;
+    });
   }
 }
 
 template <typename T>
 HWY_INLINE void ApplyWide(size_t rows, size_t c, const T* x, const T* shift,
-                          const T* multiplier, const T* bias, T* y) {
+                          const T* multiplier, const T* bias, T* y,
+                          StoreMode mode) {
   if (shift != nullptr) {
     if (bias != nullptr) {
-      ApplyRows<true, true>(rows, c, x, shift, multiplier, bias, y);
+      ApplyRows<true, true>(rows, c, x, shift, multiplier, bias, y, mode);
     } else {
-      ApplyRows<true, false>(rows, c, x, shift, multiplier, bias, y);
+      ApplyRows<true, false>(rows, c, x, shift, multiplier, bias, y, mode);
     }
   } else if (bias != nullptr) {
-    ApplyRows<false, true>(rows, c, x, shift, multiplier, bias, y);
+    ApplyRows<false, true>(rows, c, x, shift, multiplier, bias, y, mode);
   } else {
-    ApplyRows<false, false>(rows, c, x, shift, multiplier, bias, y);
+    ApplyRows<false, false>(rows, c, x, shift, multiplier, bias, y, mode);
   }
 }
 
 template <typename T>
 void Apply(size_t rows, size_t c, const T* x, const T* shift,
-           const T* multiplier, const T* bias, T* y) {
-  const size_t k = SideBySide(c);
+           const T* multiplier, const T* bias, T* y, StoreMode mode) {
+  constexpr size_t kColumns = kApplyBytes / sizeof(T);
+  const size_t k = SideBySideInLines<T>(c);
   const size_t wide = rows / k;
-  T buffers[3][kMinColumns];
+  T buffers[3][kColumns];
   if (k > 1 && wide > 0) {
     ApplyWide(wide, k * c, x, Repeat(k, c, shift, buffers[0]),
               Repeat(k, c, multiplier, buffers[1]),
-              Repeat(k, c, bias, buffers[2]), y);
+              Repeat(k, c, bias, buffers[2]), y, mode);
     x += wide * k * c;
     y += wide * k * c;
     rows -= wide * k;
   }
-  ApplyWide(rows, c, x, shift, multiplier, bias, y);
-}
-
-template <bool kShift, class D, typename T>
-HWY_INLINE void BlockSums(D d, size_t rows, size_t c, size_t count,
-                          const T* HWY_RESTRICT x, const T* shift,
-                          const T* HWY_RESTRICT dy, bool first,
-                          T* HWY_RESTRICT sum_dy, T* HWY_RESTRICT sum_dy_x) {
-  using V = hn::Vec<D>;
-  const V zero = hn::Zero(d);
-  V mean = zero;
-  if constexpr (kShift) mean = LoadSome(d, shift, count);
-  V s0 = zero, s1 = zero, s2 = zero, s3 = zero;
-  V q0 = zero, q1 = zero, q2 = zero, q3 = zero;
-  ForEachRow(rows, [&](size_t r, auto way) HWY_ATTR {
-    const V g = LoadSome(d, dy + r * c, count);
-    V v = LoadSome(d, x + r * c, count);
-    if constexpr (kShift) v = hn::Sub(v, mean);
-    AddTo<decltype(way)::value>(g, s0, s1, s2, s3);
-    AddTo<decltype(way)::value>(hn::Mul(g, v), q0, q1, q2, q3);
-  });
-  V s = Fold(s0, s1, s2, s3);
-  V q = Fold(q0, q1, q2, q3);
-  if (!first) {
-    s = hn::Add(LoadSome(d, sum_dy, count), s);
-    q = hn::Add(LoadSome(d, sum_dy_x, count), q);
-  }
-  StoreSome(d, s, sum_dy, count);
-  StoreSome(d, q, sum_dy_x, count);
+  ApplyWide(rows, c, x, shift, multiplier, bias, y, mode);
+  EndStores(mode);
 }
 
 template <bool kShift, typename T>
 HWY_INLINE void SumsOfWide(size_t rows, size_t c, const T* x, const T* shift,
                            const T* dy, T* sum_dy, T* sum_dy_x) {
   const hn::ScalableTag<T> d;
-  const size_t step = hn::Lanes(d);
-  for (size_t begin = 0; begin < rows; begin += kBlockRows) {
-    const size_t n = HWY_MIN(kBlockRows, rows - begin);
-    const size_t at = begin * c;
-    const auto columns = [&](size_t j, size_t count) HWY_ATTR {
-      BlockSums<kShift>(d, n, c, count, x + at + j,
-                        kShift ? shift + j : nullptr, dy + at + j, begin == 0,
-                        sum_dy + j, sum_dy_x + j);
-    };
-    size_t j = 0;
-    for (; j + step <= c; j += step) columns(j, step);
-    if (j < c) columns(j, c - j);
+  using V = hn::Vec<decltype(d)>;
+  HWY_ALIGN T sums[kTileColumns<T>];
+  HWY_ALIGN T products[kTileColumns<T>];
+  for (size_t first = 0; first < c; first += kTileColumns<T>) {
+    const size_t columns = HWY_MIN(kTileColumns<T>, c - first);
+    for (size_t begin = 0; begin < rows; begin += kBlockRows) {
+      const T* px = x + begin * c + first;
+      const T* pdy = dy + begin * c + first;
+      for (size_t j = 0; j < columns; ++j) sums[j] = products[j] = T{0};
+      AddRows<true>(HWY_MIN(kBlockRows, rows - begin), columns, sums, products,
+                    [=](size_t r, size_t j, size_t count, V& g,
+                        V& product) SEPTET_LAMBDA {
+                      g = LoadSome(d, pdy + r * c + j, count);
+                      V v = LoadSome(d, px + r * c + j, count);
+                      if constexpr (kShift) {
+                        v = hn::Sub(v, LoadSome(d, shift + first + j, count));
+                      }
+                      product = hn::Mul(g, v);
+                    });
+      for (size_t j = 0; j < columns; ++j) {
+        T& s = sum_dy[first + j];
+        T& q = sum_dy_x[first + j];
+        s = begin == 0 ? sums[j] : s + sums[j];
+        q = begin == 0 ? products[j] : q + products[j];
+      }
+    }
   }
 }
 
@@ -287,7 +272,7 @@ template <bool kShift, typename T>
 HWY_INLINE void BackwardSumsOf(size_t rows, size_t c, const T* x,
                                const T* shift, const T* dy, T* sum_dy,
                                T* sum_dy_x) {
-  const size_t k = SideBySide(c);
+  const size_t k = SideBySide(c, kMinColumns);
   const size_t wide = rows / k;
   if (k == 1 || wide == 0) {
     SumsOfWide<kShift>(rows, c, x, shift, dy, sum_dy, sum_dy_x);
@@ -296,7 +281,7 @@ HWY_INLINE void BackwardSumsOf(size_t rows, size_t c, const T* x,
   T shifts[kMinColumns], sums[kMinColumns], sums_x[kMinColumns];
   SumsOfWide<kShift>(wide, k * c, x, Repeat(k, c, shift, shifts), dy, sums,
                      sums_x);
-  const auto add = [&](size_t i) HWY_ATTR {
+  const auto add = [&](size_t i) SEPTET_LAMBDA {
     for (size_t j = 0; j < c; ++j) {
       sum_dy[j] = i == 0 ? sums[j] : sum_dy[j] + sums[i * c + j];
       sum_dy_x[j] = i == 0 ? sums_x[j] : sum_dy_x[j] + sums_x[i * c + j];
@@ -326,56 +311,54 @@ void BackwardSums(size_t rows, size_t c, const T* x, const T* shift,
 template <bool kDyMean, typename T>
 HWY_INLINE void BackwardApplyRows(size_t rows, size_t c, const T* x,
                                   const T* mean, const T* dy, const T* p,
-                                  const T* dy_mean, const T* q, T* dx) {
+                                  const T* dy_mean, const T* q, T* dx,
+                                  StoreMode mode) {
   const hn::ScalableTag<T> d;
   using V = hn::Vec<decltype(d)>;
-  const size_t step = hn::Lanes(d);
-  const auto apply = [&](size_t j, size_t count) HWY_ATTR {
-    V g = LoadSome(d, dy + j, count);
-    if constexpr (kDyMean) g = hn::Sub(g, LoadSome(d, dy_mean + j, count));
-    const V v =
-        hn::Sub(LoadSome(d, x + j, count), LoadSome(d, mean + j, count));
-    StoreSome(d,
-              hn::Sub(hn::Mul(g, LoadSome(d, p + j, count)),
-                      hn::Mul(v, LoadSome(d, q + j, count))),
-              dx + j, count);
-  };
   for (size_t r = 0; r < rows; ++r, x += c, dy += c, dx += c) {
-    size_t j = 0;
-    for (; j + step <= c; j += step) apply(j, step);
-    if (j < c) apply(j, c - j);
+    StoreLoop(d, c, dx, mode, [&](size_t j, size_t count) SEPTET_LAMBDA {
+      V g = LoadSome(d, dy + j, count);
+      if constexpr (kDyMean) g = hn::Sub(g, LoadSome(d, dy_mean + j, count));
+      const V v =
+          hn::Sub(LoadSome(d, x + j, count), LoadSome(d, mean + j, count));
+      return hn::Sub(hn::Mul(g, LoadSome(d, p + j, count)),
+                     hn::Mul(v, LoadSome(d, q + j, count)));
+    });
   }
 }
 
 template <typename T>
 HWY_INLINE void BackwardApplyWide(size_t rows, size_t c, const T* x,
                                   const T* mean, const T* dy, const T* p,
-                                  const T* dy_mean, const T* q, T* dx) {
+                                  const T* dy_mean, const T* q, T* dx,
+                                  StoreMode mode) {
   if (dy_mean != nullptr) {
-    BackwardApplyRows<true>(rows, c, x, mean, dy, p, dy_mean, q, dx);
+    BackwardApplyRows<true>(rows, c, x, mean, dy, p, dy_mean, q, dx, mode);
   } else {
-    BackwardApplyRows<false>(rows, c, x, mean, dy, p, dy_mean, q, dx);
+    BackwardApplyRows<false>(rows, c, x, mean, dy, p, dy_mean, q, dx, mode);
   }
 }
 
 template <typename T>
 void BackwardApply(size_t rows, size_t c, const T* x, const T* mean,
-                   const T* dy, const T* p, const T* dy_mean, const T* q,
-                   T* dx) {
-  const size_t k = SideBySide(c);
+                   const T* dy, const T* p, const T* dy_mean, const T* q, T* dx,
+                   StoreMode mode) {
+  constexpr size_t kColumns = kApplyBytes / sizeof(T);
+  const size_t k = SideBySideInLines<T>(c);
   const size_t wide = rows / k;
-  T buffers[4][kMinColumns];
+  T buffers[4][kColumns];
   if (k > 1 && wide > 0) {
     BackwardApplyWide(wide, k * c, x, Repeat(k, c, mean, buffers[0]), dy,
                       Repeat(k, c, p, buffers[1]),
                       Repeat(k, c, dy_mean, buffers[2]),
-                      Repeat(k, c, q, buffers[3]), dx);
+                      Repeat(k, c, q, buffers[3]), dx, mode);
     x += wide * k * c;
     dy += wide * k * c;
     dx += wide * k * c;
     rows -= wide * k;
   }
-  BackwardApplyWide(rows, c, x, mean, dy, p, dy_mean, q, dx);
+  BackwardApplyWide(rows, c, x, mean, dy, p, dy_mean, q, dx, mode);
+  EndStores(mode);
 }
 
 void StatisticsF32(size_t rows, size_t c, const float* x, float* mean,
@@ -383,8 +366,9 @@ void StatisticsF32(size_t rows, size_t c, const float* x, float* mean,
   Statistics(rows, c, x, mean, m2);
 }
 void ApplyF32(size_t rows, size_t c, const float* x, const float* shift,
-              const float* multiplier, const float* bias, float* y) {
-  Apply(rows, c, x, shift, multiplier, bias, y);
+              const float* multiplier, const float* bias, float* y,
+              StoreMode mode) {
+  Apply(rows, c, x, shift, multiplier, bias, y, mode);
 }
 void BackwardSumsF32(size_t rows, size_t c, const float* x, const float* shift,
                      const float* dy, float* sum_dy, float* sum_dy_x) {
@@ -392,16 +376,17 @@ void BackwardSumsF32(size_t rows, size_t c, const float* x, const float* shift,
 }
 void BackwardApplyF32(size_t rows, size_t c, const float* x, const float* mean,
                       const float* dy, const float* p, const float* dy_mean,
-                      const float* q, float* dx) {
-  BackwardApply(rows, c, x, mean, dy, p, dy_mean, q, dx);
+                      const float* q, float* dx, StoreMode mode) {
+  BackwardApply(rows, c, x, mean, dy, p, dy_mean, q, dx, mode);
 }
 void StatisticsF64(size_t rows, size_t c, const double* x, double* mean,
                    double* m2) {
   Statistics(rows, c, x, mean, m2);
 }
 void ApplyF64(size_t rows, size_t c, const double* x, const double* shift,
-              const double* multiplier, const double* bias, double* y) {
-  Apply(rows, c, x, shift, multiplier, bias, y);
+              const double* multiplier, const double* bias, double* y,
+              StoreMode mode) {
+  Apply(rows, c, x, shift, multiplier, bias, y, mode);
 }
 void BackwardSumsF64(size_t rows, size_t c, const double* x,
                      const double* shift, const double* dy, double* sum_dy,
@@ -410,8 +395,9 @@ void BackwardSumsF64(size_t rows, size_t c, const double* x,
 }
 void BackwardApplyF64(size_t rows, size_t c, const double* x,
                       const double* mean, const double* dy, const double* p,
-                      const double* dy_mean, const double* q, double* dx) {
-  BackwardApply(rows, c, x, mean, dy, p, dy_mean, q, dx);
+                      const double* dy_mean, const double* q, double* dx,
+                      StoreMode mode) {
+  BackwardApply(rows, c, x, mean, dy, p, dy_mean, q, dx, mode);
 }
 
 }  // namespace
@@ -445,9 +431,10 @@ void BatchNormMerge(int64_t c, int64_t n_a, float* mean_a, float* m2_a,
   Merge(Size(c), Size(n_a), mean_a, m2_a, Size(n_b), mean_b, m2_b);
 }
 void BatchNormApply(int64_t rows, int64_t c, const float* x, const float* shift,
-                    const float* multiplier, const float* bias, float* y) {
+                    const float* multiplier, const float* bias, float* y,
+                    StoreMode mode) {
   HWY_DYNAMIC_DISPATCH(ApplyF32)
-  (Size(rows), Size(c), x, shift, multiplier, bias, y);
+  (Size(rows), Size(c), x, shift, multiplier, bias, y, mode);
 }
 void BatchNormBackwardSums(int64_t rows, int64_t c, const float* x,
                            const float* shift, const float* dy, float* sum_dy,
@@ -457,9 +444,10 @@ void BatchNormBackwardSums(int64_t rows, int64_t c, const float* x,
 }
 void BatchNormBackwardApply(int64_t rows, int64_t c, const float* x,
                             const float* mean, const float* dy, const float* p,
-                            const float* dy_mean, const float* q, float* dx) {
+                            const float* dy_mean, const float* q, float* dx,
+                            StoreMode mode) {
   HWY_DYNAMIC_DISPATCH(BackwardApplyF32)
-  (Size(rows), Size(c), x, mean, dy, p, dy_mean, q, dx);
+  (Size(rows), Size(c), x, mean, dy, p, dy_mean, q, dx, mode);
 }
 void BatchNormStatistics(int64_t rows, int64_t c, const double* x, double* mean,
                          double* m2) {
@@ -471,9 +459,9 @@ void BatchNormMerge(int64_t c, int64_t n_a, double* mean_a, double* m2_a,
 }
 void BatchNormApply(int64_t rows, int64_t c, const double* x,
                     const double* shift, const double* multiplier,
-                    const double* bias, double* y) {
+                    const double* bias, double* y, StoreMode mode) {
   HWY_DYNAMIC_DISPATCH(ApplyF64)
-  (Size(rows), Size(c), x, shift, multiplier, bias, y);
+  (Size(rows), Size(c), x, shift, multiplier, bias, y, mode);
 }
 void BatchNormBackwardSums(int64_t rows, int64_t c, const double* x,
                            const double* shift, const double* dy,
@@ -484,9 +472,9 @@ void BatchNormBackwardSums(int64_t rows, int64_t c, const double* x,
 void BatchNormBackwardApply(int64_t rows, int64_t c, const double* x,
                             const double* mean, const double* dy,
                             const double* p, const double* dy_mean,
-                            const double* q, double* dx) {
+                            const double* q, double* dx, StoreMode mode) {
   HWY_DYNAMIC_DISPATCH(BackwardApplyF64)
-  (Size(rows), Size(c), x, mean, dy, p, dy_mean, q, dx);
+  (Size(rows), Size(c), x, mean, dy, p, dy_mean, q, dx, mode);
 }
 
 }  // namespace septet
