@@ -11,6 +11,7 @@
 #include "benchmark/benchmark.h"
 #include "septet/core/ops/activation_kernels.h"
 #include "septet/core/ops/activation_kind.h"
+#include "septet/core/ops/store_mode.h"
 
 namespace septet {
 namespace {
@@ -31,11 +32,12 @@ void BM_Activation(benchmark::State& state, ActivationKind kind,
   const int64_t n = state.range(0);
   const std::vector<T> x = Values<T>(n), dy = Values<T>(n);
   std::vector<T> y(x.size());
+  const StoreMode mode = StoreModeFor(n * static_cast<int64_t>(sizeof(T)));
   for (auto _ : state) {
     if (backward) {
-      ActivationBackward(kind, n, x.data(), dy.data(), y.data());
+      ActivationBackward(kind, n, x.data(), dy.data(), y.data(), mode);
     } else {
-      ActivationForward(kind, n, x.data(), y.data());
+      ActivationForward(kind, n, x.data(), y.data(), mode);
     }
     benchmark::ClobberMemory();
   }

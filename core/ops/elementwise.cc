@@ -17,6 +17,7 @@
 #include "septet/core/ops/elementwise_kernels.h"
 #include "septet/core/ops/op_util.h"
 #include "septet/core/ops/shape_ops.h"
+#include "septet/core/ops/store_mode.h"
 #include "septet/core/tensor/dtype.h"
 #include "septet/core/tensor/shape.h"
 #include "septet/core/tensor/tensor.h"
@@ -102,8 +103,10 @@ absl::Status BinaryCpu(const KernelArgs& args) {
   const T* pb = b.data<T>();
   T* po = out.mutable_data<T>();
   if (a.shape() == b.shape() && a.IsContiguous() && b.IsContiguous()) {
+    const StoreMode mode = StoreModeFor(out.num_elements() * sizeof(T));
     ForBlocks(out.num_elements(), [&](int64_t begin, int64_t end) {
-      BinaryKernel(kKind, end - begin, pa + begin, pb + begin, po + begin);
+      BinaryKernel(kKind, end - begin, pa + begin, pb + begin, po + begin,
+                   mode);
     });
     return absl::OkStatus();
   }
@@ -153,8 +156,9 @@ absl::Status UnaryCpu(const KernelArgs& args) {
   const Tensor& x = args.input(0);
   const T* px = x.data<T>();
   T* py = args.outputs[0].mutable_data<T>();
+  const StoreMode mode = StoreModeFor(x.num_elements() * sizeof(T));
   ForBlocks(x.num_elements(), [&](int64_t begin, int64_t end) {
-    UnaryKernel(kKind, end - begin, px + begin, py + begin);
+    UnaryKernel(kKind, end - begin, px + begin, py + begin, mode);
   });
   return absl::OkStatus();
 }

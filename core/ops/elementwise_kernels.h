@@ -35,6 +35,7 @@
 #include <cstdint>
 
 #include "absl/types/span.h"
+#include "septet/core/ops/store_mode.h"
 
 namespace septet {
 
@@ -98,9 +99,12 @@ constexpr double kErfcMaxUlp = 5.0;
 // On machines without fused multiply-add.
 constexpr double kErfcMaxUlpUnfused = 6.5;
 
-// out[i] = a[i] (kind) b[i], i < n. T: float, double, int32_t, int64_t.
+// out[i] = a[i] (kind) b[i], i < n. T: float, double, int32_t, int64_t. mode:
+// of the whole output, of which out may be a part (store_mode.h); integers are
+// always kCached.
 template <typename T>
-void BinaryKernel(BinaryKind kind, int64_t n, const T* a, const T* b, T* out);
+void BinaryKernel(BinaryKind kind, int64_t n, const T* a, const T* b, T* out,
+                  StoreMode mode = StoreMode::kCached);
 // As BinaryKernel, with one value of a, or of b, for all i.
 template <typename T>
 void BinaryScalarAKernel(BinaryKind kind, int64_t n, T a, const T* b, T* out);
@@ -134,9 +138,10 @@ void WhereStridedKernel(absl::Span<const int64_t> shape,
                         const uint8_t* condition, const T* a, const T* b,
                         T* out);
 
-// y[i] = function of x[i]. T: float, double.
+// y[i] = function of x[i]. T: float, double. mode as for BinaryKernel.
 template <typename T>
-void UnaryKernel(UnaryKind kind, int64_t n, const T* x, T* y);
+void UnaryKernel(UnaryKind kind, int64_t n, const T* x, T* y,
+                 StoreMode mode = StoreMode::kCached);
 template <typename T>
 void UnaryStridedKernel(UnaryKind kind, absl::Span<const int64_t> shape,
                         absl::Span<const int64_t> x_strides, const T* x, T* y);

@@ -10,6 +10,7 @@
 #include "absl/types/span.h"
 #include "septet/core/base/check.h"
 #include "septet/core/ops/elementwise_kernels.h"
+#include "septet/core/ops/store_mode.h"
 #include "septet/core/ops/strided_loop.h"
 
 #undef HWY_TARGET_INCLUDE
@@ -24,8 +25,9 @@
 namespace septet {
 namespace {
 
-// Which operand is one value for the whole row.
-enum class RowMode { kVectors, kScalarA, kScalarB };
+// Which operand is one value for the whole row; kStreamed as kVectors, with the
+// output written past the caches.
+enum class RowMode { kVectors, kScalarA, kScalarB, kStreamed };
 
 template <typename T>
 using BinaryRow = void (*)(size_t n, const T* a, const T* b, T* out);
@@ -35,7 +37,7 @@ template <typename T>
 using WhereRow = void (*)(size_t n, const uint8_t* condition, const T* a,
                           const T* b, T* out);
 template <typename T>
-using UnaryRow = void (*)(size_t n, const T* x, T* y);
+using UnaryRow = void (*)(size_t n, const T* x, T* y, StoreMode mode);
 
 }  // namespace
 }  // namespace septet
@@ -88,7 +90,13 @@ void BinaryRowLoop(size_t n, const T* a, const T* b, T* out) {
   if constexpr (std::is_floating_point<T>::value) {
     const hn::ScalableTag<T> d;
     using V = hn::Vec<decltype(d)>;
-    if constexpr (kMode == RowMode::kVectors) {
+    if constexpr (kMode == RowMode::kStreamed) {
+      MapLoop2(
+          d, n, a, b, out,
+          [d](V x, V y) SEPTET_LAMBDA { return BinaryVector<kKind>(d, x, y); },
+          StoreMode::kStreaming);
+      EndStores(StoreMode::kStreaming);
+    } else if constexpr (kMode == RowMode::kVectors) {
       MapLoop2(d, n, a, b, out, [d](V x, V y) SEPTET_LAMBDA {
         return BinaryVector<kKind>(d, x, y);
       });
@@ -105,7 +113,7 @@ void BinaryRowLoop(size_t n, const T* a, const T* b, T* out) {
     }
   } else {
     // The compiler vectorises integers well; wrapping is defined by unsigned.
-    if constexpr (kMode == RowMode::kVectors) {
+    if constexpr (kMode == RowMode::kVectors || kMode == RowMode::kStreamed) {
       for (size_t i = 0; i < n; ++i) out[i] = BinaryInteger<kKind>(a[i], b[i]);
     } else if constexpr (kMode == RowMode::kScalarA) {
       const T s = *a;
@@ -126,6 +134,8 @@ BinaryRow<T> PickBinaryMode(RowMode mode) {
       return &BinaryRowLoop<kKind, RowMode::kScalarA, T>;
     case RowMode::kScalarB:
       return &BinaryRowLoop<kKind, RowMode::kScalarB, T>;
+    case RowMode::kStreamed:
+      return &BinaryRowLoop<kKind, RowMode::kStreamed, T>;
   }
   return nullptr;
 }
@@ -217,6 +227,8 @@ CompareRow<T> PickCompareMode(RowMode mode) {
       return &CompareRowLoop<kKind, RowMode::kScalarA, T>;
     case RowMode::kScalarB:
       return &CompareRowLoop<kKind, RowMode::kScalarB, T>;
+    case RowMode::kStreamed:
+      break;
   }
   return nullptr;
 }
@@ -325,11 +337,13 @@ HWY_INLINE V UnaryVector(D d, V x) {
 }
 
 template <UnaryKind kKind, typename T>
-void UnaryRowLoop(size_t n, const T* x, T* y) {
+void UnaryRowLoop(size_t n, const T* x, T* y, StoreMode mode) {
   const hn::ScalableTag<T> d;
   using V = hn::Vec<decltype(d)>;
-  MapLoop(d, n, x, y,
-          [d](V v) SEPTET_LAMBDA { return UnaryVector<kKind>(d, v); });
+  MapLoop(
+      d, n, x, y, [d](V v) SEPTET_LAMBDA { return UnaryVector<kKind>(d, v); },
+      mode);
+  EndStores(mode);
 }
 
 template <typename T>
@@ -619,8 +633,12 @@ void CopyStrided(absl::Span<const int64_t> shape,
 }  // namespace
 
 template <typename T>
-void BinaryKernel(BinaryKind kind, int64_t n, const T* a, const T* b, T* out) {
-  CallBinaryRow<T>(kind, RowMode::kVectors, n, a, b, out);
+void BinaryKernel(BinaryKind kind, int64_t n, const T* a, const T* b, T* out,
+                  StoreMode mode) {
+  CallBinaryRow<T>(
+      kind,
+      mode == StoreMode::kStreaming ? RowMode::kStreamed : RowMode::kVectors, n,
+      a, b, out);
 }
 
 template <typename T>
@@ -705,8 +723,8 @@ void WhereStridedKernel(absl::Span<const int64_t> shape,
 }
 
 template <typename T>
-void UnaryKernel(UnaryKind kind, int64_t n, const T* x, T* y) {
-  GetUnaryRow<T>(kind)(static_cast<size_t>(n), x, y);
+void UnaryKernel(UnaryKind kind, int64_t n, const T* x, T* y, StoreMode mode) {
+  GetUnaryRow<T>(kind)(static_cast<size_t>(n), x, y, mode);
 }
 
 template <typename T>
@@ -719,13 +737,13 @@ void UnaryStridedKernel(UnaryKind kind, absl::Span<const int64_t> shape,
   loop.ForEachRow([&](const int64_t* offsets) {
     const T* source = x + offsets[0];
     if (stride == 1) {
-      row(static_cast<size_t>(n), source, y);
+      row(static_cast<size_t>(n), source, y, StoreMode::kCached);
     } else if (stride == 0) {
-      row(1, source, y);
+      row(1, source, y, StoreMode::kCached);
       std::fill(y + 1, y + n, y[0]);
     } else {
       GatherRow(n, source, stride, y);
-      row(static_cast<size_t>(n), y, y);
+      row(static_cast<size_t>(n), y, y, StoreMode::kCached);
     }
     y += n;
   });
@@ -772,7 +790,8 @@ void CopyStridedKernel(size_t element_size, absl::Span<const int64_t> shape,
 }
 
 #define SEPTET_INSTANTIATE_(T)                                                \
-  template void BinaryKernel<T>(BinaryKind, int64_t, const T*, const T*, T*); \
+  template void BinaryKernel<T>(BinaryKind, int64_t, const T*, const T*, T*,  \
+                                StoreMode);                                   \
   template void BinaryScalarAKernel<T>(BinaryKind, int64_t, T, const T*, T*); \
   template void BinaryScalarBKernel<T>(BinaryKind, int64_t, const T*, T, T*); \
   template void BinaryStridedKernel<T>(                                       \
@@ -797,11 +816,11 @@ SEPTET_INSTANTIATE_(int32_t);
 SEPTET_INSTANTIATE_(int64_t);
 #undef SEPTET_INSTANTIATE_
 
-#define SEPTET_INSTANTIATE_(T)                                              \
-  template void UnaryKernel<T>(UnaryKind, int64_t, const T*, T*);           \
-  template void UnaryStridedKernel<T>(UnaryKind, absl::Span<const int64_t>, \
-                                      absl::Span<const int64_t>, const T*,  \
-                                      T*);                                  \
+#define SEPTET_INSTANTIATE_(T)                                               \
+  template void UnaryKernel<T>(UnaryKind, int64_t, const T*, T*, StoreMode); \
+  template void UnaryStridedKernel<T>(UnaryKind, absl::Span<const int64_t>,  \
+                                      absl::Span<const int64_t>, const T*,   \
+                                      T*);                                   \
   template void ScaleKernel<T>(int64_t, T, const T*, T*)
 
 SEPTET_INSTANTIATE_(float);

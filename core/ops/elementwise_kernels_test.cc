@@ -12,6 +12,7 @@
 
 #include "gtest/gtest.h"
 #include "septet/core/ops/kernel_testutil.h"
+#include "septet/core/ops/store_mode.h"
 
 namespace septet {
 namespace {
@@ -563,6 +564,34 @@ TYPED_TEST(UnaryTest, ScaleAndAxpyRoundTwiceOnEveryTarget) {
         ASSERT_EQ(y[i], before[static_cast<size_t>(i)] + product);
       }
       ASSERT_TRUE(y.GuardsAreIntact());
+    }
+  });
+}
+
+TEST(StoreModeTest, StreamingStoresChangeNoBit) {
+  ForEachTarget([&] {
+    TestRandom random(91);
+    for (int64_t n : TestSizes()) {
+      GuardedArray<double> a(n), b(n), sum0(n), exp0(n);
+      a.FillUniform(&random, -3, 3);
+      b.FillUniform(&random, -3, 3);
+      BinaryKernel(BinaryKind::kSub, n, a.data(), b.data(), sum0.data());
+      UnaryKernel(UnaryKind::kExp, n, a.data(), exp0.data());
+      for (const int64_t misalign : {0, 1, 7}) {
+        GuardedArray<double> sum(n, misalign), exp(n, misalign);
+        BinaryKernel(BinaryKind::kSub, n, a.data(), b.data(), sum.data(),
+                     StoreMode::kStreaming);
+        UnaryKernel(UnaryKind::kExp, n, a.data(), exp.data(),
+                    StoreMode::kStreaming);
+        ASSERT_TRUE(sum.GuardsAreIntact() && exp.GuardsAreIntact());
+        ASSERT_EQ(sum.ToVector(), sum0.ToVector());
+        ASSERT_EQ(exp.ToVector(), exp0.ToVector());
+      }
+      GuardedArray<int32_t> i(n), j(n);
+      for (int64_t k = 0; k < n; ++k) i[k] = static_cast<int32_t>(k);
+      BinaryKernel(BinaryKind::kAdd, n, i.data(), i.data(), j.data(),
+                   StoreMode::kStreaming);
+      for (int64_t k = 0; k < n; ++k) ASSERT_EQ(j[k], 2 * k);
     }
   });
 }

@@ -509,8 +509,8 @@ bool RegisterPlain() {
             std::make_shared<Array<float>>(BenchValues<float>(kSize, -1, 1, 9));
         auto y = std::make_shared<Array<float>>(int64_t{kSize});
         BenchKernel run = [=] {
-          BinaryKernel(BinaryKind::kAdd, kSize, a->data(), b->data(),
-                       y->data());
+          BinaryKernel(BinaryKind::kAdd, kSize, a->data(), b->data(), y->data(),
+                       StoreModeFor(4 * kSize));
         };
         run();
         std::vector<float> want(a->size());

@@ -1,10 +1,11 @@
 // SPDX-License-Identifier: Apache-2.0
 // bazel run -c opt //core/ops:row_kernels_benchmark
 //
-// Reductions, softmax and layer normalisation: rows of N elements, 16 Mi
-// elements in all (out of cache) or 16 Ki (in cache). Bytes per second count
-// each input read once and each output written once; BM_Copy is the limit of
-// the memory, by memcpy.
+// Reductions, softmax, layer and RMS normalisation: rows of N elements, 16 Mi
+// elements in all (out of cache, written past the caches as the ops do) or 16
+// Ki (in cache). Bytes per second count each input read once and each output
+// written once; BM_Copy is memcpy (//tools:bench measures beside the better of
+// ordinary and streaming stores).
 #include <cmath>
 #include <cstdint>
 #include <cstring>
@@ -14,7 +15,9 @@
 #include "benchmark/benchmark.h"
 #include "septet/core/ops/layer_norm_kernels.h"
 #include "septet/core/ops/reduce_kernels.h"
+#include "septet/core/ops/rms_norm_kernels.h"
 #include "septet/core/ops/softmax_kernels.h"
+#include "septet/core/ops/store_mode.h"
 
 namespace septet {
 namespace {
@@ -39,7 +42,9 @@ enum class What {
   kSoftmaxBackward,
   kLogSoftmax,
   kLayerNorm,
-  kLayerNormBackward
+  kLayerNormBackward,
+  kRmsNorm,
+  kRmsNormBackward
 };
 
 template <typename T>
@@ -53,6 +58,7 @@ void BM_Rows(benchmark::State& state, What what) {
   LayerNormForward(rows, n, x.data(), scale.data(), bias.data(), T{1}, y.data(),
                    mean.data(), rstd.data());
   int64_t bytes = size * static_cast<int64_t>(sizeof(T));
+  const StoreMode mode = StoreModeFor(bytes);
   for (auto _ : state) {
     switch (what) {
       case What::kCopy:
@@ -71,22 +77,30 @@ void BM_Rows(benchmark::State& state, What what) {
         ReduceKernel(ReduceKind::kMax, rows, n, 1, x.data(), y.data());
         break;
       case What::kSoftmax:
-        SoftmaxForward(rows, n, x.data(), y.data());
+        SoftmaxForward(rows, n, x.data(), y.data(), mode);
         break;
       case What::kSoftmaxBackward:
-        SoftmaxBackward(rows, n, x.data(), dy.data(), y.data());
+        SoftmaxBackward(rows, n, x.data(), dy.data(), y.data(), mode);
         break;
       case What::kLogSoftmax:
-        LogSoftmaxForward(rows, n, x.data(), y.data());
+        LogSoftmaxForward(rows, n, x.data(), y.data(), mode);
         break;
       case What::kLayerNorm:
         LayerNormForward(rows, n, x.data(), scale.data(), bias.data(), T{1},
-                         y.data(), mean.data(), rstd.data());
+                         y.data(), mean.data(), rstd.data(), mode);
         break;
       case What::kLayerNormBackward:
         LayerNormBackward(rows, n, x.data(), scale.data(), mean.data(),
                           rstd.data(), dy.data(), y.data(), dscale.data(),
-                          dbias.data(), workspace.data());
+                          dbias.data(), workspace.data(), mode);
+        break;
+      case What::kRmsNorm:
+        RmsNormForward(rows, n, x.data(), scale.data(), T{1}, y.data(),
+                       rstd.data(), mode);
+        break;
+      case What::kRmsNormBackward:
+        RmsNormBackward(rows, n, x.data(), scale.data(), rstd.data(), dy.data(),
+                        y.data(), dscale.data(), workspace.data(), mode);
         break;
     }
     benchmark::ClobberMemory();
@@ -98,6 +112,7 @@ void BM_Rows(benchmark::State& state, What what) {
       break;
     case What::kSoftmaxBackward:
     case What::kLayerNormBackward:
+    case What::kRmsNormBackward:
       bytes *= 3;
       break;
     default:
@@ -124,7 +139,9 @@ void RegisterAll(const char* type) {
               {"BM_SoftmaxBackward", What::kSoftmaxBackward},
               {"BM_LogSoftmax", What::kLogSoftmax},
               {"BM_LayerNorm", What::kLayerNorm},
-              {"BM_LayerNormBackward", What::kLayerNormBackward}};
+              {"BM_LayerNormBackward", What::kLayerNormBackward},
+              {"BM_RmsNorm", What::kRmsNorm},
+              {"BM_RmsNormBackward", What::kRmsNormBackward}};
   for (const auto& entry : kAll) {
     const std::string name = std::string(entry.name) + "/" + type;
     auto* b = benchmark::RegisterBenchmark(
