@@ -11,6 +11,7 @@
 #include "absl/strings/str_cat.h"
 #include "gmock/gmock.h"
 #include "gtest/gtest.h"
+#include "hwy/highway.h"
 #include "septet/core/base/status_testutil.h"
 #include "septet/core/base/thread_pool.h"
 #include "septet/core/random/philox.h"
@@ -233,6 +234,33 @@ TYPED_TEST(ConvTest, BitsDoNotDependOnThreads) {
       EXPECT_EQ(serial.dbias, parallel.dbias);
     }
   }
+}
+
+// Calls test() once for each vector target that this machine has.
+template <typename Test>
+void ForEachTarget(const Test& test) {
+  for (const int64_t target : hwy::SupportedAndGeneratedTargets()) {
+    hwy::SetSupportedTargetsForTest(target);
+    hwy::GetChosenTarget().Update(hwy::SupportedTargets());
+    SCOPED_TRACE(hwy::TargetName(target));
+    test();
+  }
+  hwy::SetSupportedTargetsForTest(0);
+  hwy::GetChosenTarget().Update(hwy::SupportedTargets());
+}
+
+TYPED_TEST(ConvTest, EveryVectorTarget) {
+  Conv2dShape grouped = Square(2, 6, 5, 6, 14, 3, 1, 2);
+  grouped.groups = 2;
+  Conv2dShape depthwise = Square(2, 6, 5, 19, 19, 3, 1, 1);
+  depthwise.groups = 19;
+  ForEachTarget([&] {
+    for (const int64_t c_out : {1, 4, 7, 16, 23, 40}) {
+      Compare<TypeParam>(Square(1, 5, 7, 3, c_out, 3, 1, 1));
+    }
+    Compare<TypeParam>(grouped);
+    Compare<TypeParam>(depthwise);
+  });
 }
 
 TYPED_TEST(ConvTest, APixelsBitsDoNotDependOnItsPlace) {

@@ -10,6 +10,7 @@
 #include "absl/status/status.h"
 #include "gmock/gmock.h"
 #include "gtest/gtest.h"
+#include "hwy/highway.h"
 #include "septet/core/base/status_testutil.h"
 #include "septet/core/base/thread_pool.h"
 #include "septet/core/random/philox.h"
@@ -209,7 +210,7 @@ TYPED_TEST(PoolTest, NaNsAndInfinitiesAsInPyTorch) {
   }
 }
 
-TYPED_TEST(PoolTest, BitsDoNotDependOnThreads) {
+TYPED_TEST(PoolTest, BitsDependNeitherOnThreadsNorOnVectors) {
   using T = TypeParam;
   const Pool2dShape s = Make(5, 33, 34, 19, 3, 2, 1, true);
   const int64_t in = s.n * s.h * s.w * s.c;
@@ -235,6 +236,19 @@ TYPED_TEST(PoolTest, BitsDoNotDependOnThreads) {
     return r;
   };
   const Results one = run(1);
+  // Nor on the vectors.
+  for (const int64_t target : hwy::SupportedAndGeneratedTargets()) {
+    SCOPED_TRACE(hwy::TargetName(target));
+    hwy::SetSupportedTargetsForTest(target);
+    hwy::GetChosenTarget().Update(hwy::SupportedTargets());
+    const Results other = run(1);
+    EXPECT_EQ(other.y, one.y);
+    EXPECT_EQ(other.argmax, one.argmax);
+    EXPECT_EQ(other.average, one.average);
+    EXPECT_EQ(other.daverage, one.daverage);
+  }
+  hwy::SetSupportedTargetsForTest(0);
+  hwy::GetChosenTarget().Update(hwy::SupportedTargets());
   for (const int threads : {2, 3}) {
     const Results more = run(threads);
     EXPECT_EQ(more.y, one.y);
