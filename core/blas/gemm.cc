@@ -263,27 +263,61 @@ namespace {
 template <typename T>
 absl::Status RunPacked(const GemmShape& s, const T* a, int64_t lda, const T* b,
                        int64_t ldb, T* c, int64_t ldc, const GemmScale& scale) {
+  constexpr int64_t kSize = static_cast<int64_t>(sizeof(T));
   const int64_t width = PanelColumns<T>();
-  // As many columns at a time as make 8 MiB: they are read once for some rows,
-  // from the last-level cache.
-  const int64_t column_bytes = s.k * static_cast<int64_t>(sizeof(T));
-  const int64_t columns = std::min(
-      RoundUp(s.n, width),
-      std::max(width, (int64_t{8} << 20) / column_bytes / width * width));
-  const Scratch scratch(columns * column_bytes);
-  if (scratch.get() == nullptr) return NoMemory(columns * column_bytes);
+  // A transposed A with long rows is read down its columns, of which each
+  // element lies on a page and in a cache line of its own (at distances of
+  // 4 KiB, in one and the same set): it is copied as well.
+  const bool copy_a = s.transpose_a && lda * kSize >= 1024;
+  // As many terms at a time as make 8 MiB of A's copy, in full depths of the
+  // kernel; as many columns as make 8 MiB of panels: they are read once for
+  // some rows, from the last-level cache.
+  constexpr int64_t kBytes = int64_t{8} << 20;
+  constexpr int64_t kDepth = 512;
+  const int64_t depth =
+      copy_a ? std::min(s.k,
+                        std::max<int64_t>(1, kBytes / (s.m * kSize) / kDepth) *
+                            kDepth)
+             : s.k;
+  const int64_t columns =
+      std::min(RoundUp(s.n, width),
+               std::max(width, kBytes / (depth * kSize) / width * width));
+  // Rows of the copy lie a cache line farther apart than they are long.
+  const int64_t a_row = depth + 64 / kSize;
+  const int64_t panel_bytes = RoundUp(columns * depth * kSize, 64);
+  const int64_t bytes = panel_bytes + (copy_a ? s.m * a_row * kSize : 0);
+  const Scratch scratch(bytes);
+  if (scratch.get() == nullptr) return NoMemory(bytes);
   T* const panels = static_cast<T*>(scratch.get());
+  T* const a_copy = panels + panel_bytes / kSize;
   PanelProductArgs<T> args = PanelArgs(s, a, lda, c, ldc, scale);
   args.alpha = 1;
   args.b = panels;
-  args.b_panel = s.k * width;
   args.b_row = width;
-  for (int64_t j = 0; j < s.n; j += columns) {
-    args.n = std::min(columns, s.n - j);
-    args.c = c + j;
-    PackAllPanels(s.k, args.n, b + (s.transpose_b ? j * ldb : j), ldb,
-                  s.transpose_b, static_cast<T>(scale.alpha), panels);
-    PanelProductInParallel(args);
+  for (int64_t p = 0; p < s.k; p += depth) {
+    args.k = std::min(depth, s.k - p);
+    args.b_panel = args.k * width;
+    if (p > 0) args.beta = 1;
+    if (copy_a) {
+      // Some hundred kilobytes a thread and time.
+      ParallelFor(s.m, 64, [&](int64_t begin, int64_t end) {
+        Transpose(args.k, end - begin, a + p * lda + begin, lda,
+                  a_copy + begin * a_row, a_row);
+      });
+      args.a = a_copy;
+      args.a_row = a_row;
+      args.a_col = 1;
+    } else {
+      args.a = a + p * args.a_col;
+    }
+    for (int64_t j = 0; j < s.n; j += columns) {
+      args.n = std::min(columns, s.n - j);
+      args.c = c + j;
+      PackAllPanels(args.k, args.n,
+                    b + (s.transpose_b ? j * ldb + p : p * ldb + j), ldb,
+                    s.transpose_b, static_cast<T>(scale.alpha), panels);
+      PanelProductInParallel(args);
+    }
   }
   return absl::OkStatus();
 }
@@ -486,13 +520,20 @@ absl::Status RunBatched(const GemmShape& s, const GemmBatch& batch, const T* a,
   if (extent == 0) return absl::OkStatus();
   const double work = 2.0 * static_cast<double>(s.m) *
                       static_cast<double>(s.n) * static_cast<double>(s.k + 1);
+  if (s.k == 0 || scale.alpha == 0.0) {
+    for (int64_t i = 0; i < batch.count; ++i) {
+      ScaleOutput(s, static_cast<T>(scale.beta), c + i * batch.stride_c, ldc);
+    }
+    return absl::OkStatus();
+  }
+  const GemmBackend backend = ChooseGemmBackend<T>(s);
   absl::Status first_error;
   std::mutex mutex;
   const auto some = [&](int64_t begin, int64_t end) {
     for (int64_t i = begin; i < end; ++i) {
-      absl::Status status =
-          Run(s, a + i * batch.stride_a, lda, b + i * batch.stride_b, ldb,
-              c + i * batch.stride_c, ldc, scale);
+      absl::Status status = RunGemmBackend(backend, s, a + i * batch.stride_a,
+                                           lda, b + i * batch.stride_b, ldb,
+                                           c + i * batch.stride_c, ldc, scale);
       if (status.ok()) continue;
       const std::lock_guard<std::mutex> lock(mutex);
       first_error.Update(std::move(status));

@@ -60,6 +60,13 @@ void PackPanels(int64_t k, int64_t n, const float* b, int64_t ldb,
 void PackPanels(int64_t k, int64_t n, const double* b, int64_t ldb,
                 bool transpose_b, double scale, double* panels);
 
+// to [columns, rows] = the transpose of from [rows, columns], rows of both at
+// distances.
+void Transpose(int64_t rows, int64_t columns, const float* from,
+               int64_t from_row, float* to, int64_t to_row);
+void Transpose(int64_t rows, int64_t columns, const double* from,
+               int64_t from_row, double* to, int64_t to_row);
+
 // C [m, n] = alpha A [m, k] B + beta C, by micro_gemm-inl.h. A lies at any two
 // strides. Each element is one chain of multiply-adds in order of k.
 template <typename T>

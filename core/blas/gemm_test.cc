@@ -120,6 +120,29 @@ TYPED_TEST(GemmTest, AgreesWithPlainLoops) {
   }
 }
 
+// So many terms that those of a transposed A are copied in parts, 512 at a
+// time.
+TYPED_TEST(GemmTest, PartsOfATransposedA) {
+  const GemmShape s{2400, 5, 1100, true, false};
+  const auto a = Numbers<TypeParam>(s.k * s.m, 1);
+  const auto b = Numbers<TypeParam>(s.k * s.n, 2);
+  for (const GemmScale scale : {GemmScale{}, GemmScale{2.0, -1.0}}) {
+    auto got = Numbers<TypeParam>(s.m * s.n, 3);
+    auto want = got;
+    SEPTET_ASSERT_OK(RunGemmBackend(GemmBackend::kPacked, s, a.data(), s.m,
+                                    b.data(), s.n, got.data(), s.n, scale));
+    SEPTET_ASSERT_OK(GemmReference(s, a.data(), s.m, b.data(), s.n, want.data(),
+                                   s.n, scale));
+    // Norms of rows and columns of numbers below 1 are below sqrt(k).
+    const double tolerance = static_cast<double>((s.k + 3) * (s.k + 1)) *
+                             std::abs(scale.alpha) *
+                             std::numeric_limits<TypeParam>::epsilon();
+    for (size_t i = 0; i < got.size(); ++i) {
+      ASSERT_NEAR(got[i], want[i], tolerance) << "at " << i;
+    }
+  }
+}
+
 TYPED_TEST(GemmTest, NothingToAdd) {
   Compare<TypeParam>({3, 4, 0}, 1, {1.0, 0.0});
   Compare<TypeParam>({3, 4, 0}, 1, {1.0, 2.0});
@@ -279,6 +302,7 @@ TYPED_TEST(GemmTest, EveryBackendAgreesWithPlainLoops) {
     shapes.push_back({7, 70, 1031, ta, tb});
     shapes.push_back({2, 2111, 9, ta, tb});
     shapes.push_back({70, 67, 523, ta, tb});
+    shapes.push_back({267, 21, 70, ta, tb});  // a transposed A is copied
   }
   const GemmScale scales[] = {{1.0, 0.0}, {1.0, 1.0}, {0.5, -2.0}, {-1.0, 0.0}};
   int run = 0;
@@ -294,7 +318,7 @@ TYPED_TEST(GemmTest, EveryBackendAgreesWithPlainLoops) {
     }
   }
   // Each element type has five of the six, of which one takes half the shapes.
-  EXPECT_EQ(run, 4 * 216 + 216 / 2);
+  EXPECT_EQ(run, 4 * 220 + 220 / 2);
 }
 
 // The kernels for narrower vectors than this machine's, which other machines

@@ -151,6 +151,18 @@ void PackF64(int64_t k, int64_t n, const double* b, int64_t ldb,
              bool transpose_b, double scale, double* panels) {
   Pack(k, n, b, ldb, transpose_b, scale, panels);
 }
+void TransposeF32(int64_t rows, int64_t columns, const float* from,
+                  int64_t from_row, float* to, int64_t to_row) {
+  PackTransposed(static_cast<size_t>(rows), static_cast<size_t>(columns), from,
+                 static_cast<size_t>(from_row), 1.0f, to,
+                 static_cast<size_t>(to_row));
+}
+void TransposeF64(int64_t rows, int64_t columns, const double* from,
+                  int64_t from_row, double* to, int64_t to_row) {
+  PackTransposed(static_cast<size_t>(rows), static_cast<size_t>(columns), from,
+                 static_cast<size_t>(from_row), 1.0, to,
+                 static_cast<size_t>(to_row));
+}
 void ProductF32(const PanelProductArgs<float>& args) { ProductOf(args); }
 void ProductF64(const PanelProductArgs<double>& args) { ProductOf(args); }
 
@@ -168,6 +180,8 @@ HWY_EXPORT(PanelColumnsF32);
 HWY_EXPORT(PanelColumnsF64);
 HWY_EXPORT(PackF32);
 HWY_EXPORT(PackF64);
+HWY_EXPORT(TransposeF32);
+HWY_EXPORT(TransposeF64);
 HWY_EXPORT(ProductF32);
 HWY_EXPORT(ProductF64);
 
@@ -189,6 +203,16 @@ void PackPanels(int64_t k, int64_t n, const double* b, int64_t ldb,
                 bool transpose_b, double scale, double* panels) {
   HWY_DYNAMIC_DISPATCH(PackF64)
   (k, n, b, ldb, transpose_b, scale, panels);
+}
+void Transpose(int64_t rows, int64_t columns, const float* from,
+               int64_t from_row, float* to, int64_t to_row) {
+  HWY_DYNAMIC_DISPATCH(TransposeF32)
+  (rows, columns, from, from_row, to, to_row);
+}
+void Transpose(int64_t rows, int64_t columns, const double* from,
+               int64_t from_row, double* to, int64_t to_row) {
+  HWY_DYNAMIC_DISPATCH(TransposeF64)
+  (rows, columns, from, from_row, to, to_row);
 }
 void PanelProduct(const PanelProductArgs<float>& args) {
   HWY_DYNAMIC_DISPATCH(ProductF32)(args);
