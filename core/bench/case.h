@@ -46,7 +46,7 @@ struct BenchLimit {
   double f32_flops = 0;  // at the peak of multiply-adds; one counts as two
   double f64_flops = 0;
   // Bytes read plus bytes written, at the rate of copying within a working set
-  // of that size, by ordinary or streaming stores, whichever is faster.
+  // of that size, by ordinary or streaming stores, in one walk or in four.
   double copied_bytes = 0;
   // Bytes read, at the rate of summing that many, in one walk or in four.
   double read_bytes = 0;

@@ -199,7 +199,8 @@ void LimitMeter::AddCopy(double bytes) {
   auto x = Ones(n), y = Ones(n);
   const int64_t repeats = Repeats(size, threads_);
   std::vector<std::function<void()>> passes;
-  for (const auto loop : {&CopyLoop, &StreamingCopyLoop}) {
+  for (const auto loop :
+       {&CopyLoop, &StreamingCopyLoop, &StreamingCopyFourLoop}) {
     passes.push_back(InParts(threads_, [x, y, size, repeats, loop](int64_t p) {
       for (int64_t i = 0; i < repeats; ++i) {
         loop(size, x.get() + p * size, y.get() + p * size);

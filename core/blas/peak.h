@@ -33,9 +33,9 @@ double PeakFlops();
 double PeakReadBandwidth(int64_t bytes);
 
 // Bytes per second read and written, both counted, by copying one half of a
-// working set of that many bytes to the other: the better of ordinary and
-// streaming stores, in one ascending walk as STREAM has it (what walks in
-// several places at once may be faster), best of several passes.
+// working set of that many bytes to the other: the best of ordinary stores,
+// streaming stores (as STREAM has it), and streaming stores in four walks, best
+// of several passes.
 double PeakCopyBandwidth(int64_t bytes);
 
 // Bytes per second read and written, both counted, by scaling a buffer in place
@@ -60,6 +60,7 @@ void UpdateFourLoop(int64_t n, float factor, float* x);
 constexpr int64_t kLoopAlignment = 64;
 void CopyLoop(int64_t n, const float* x, float* y);
 void StreamingCopyLoop(int64_t n, const float* x, float* y);
+void StreamingCopyFourLoop(int64_t n, const float* x, float* y);
 
 }  // namespace septet
 

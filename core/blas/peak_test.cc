@@ -37,13 +37,16 @@ TEST(PeakTest, LoopsDoWhatTheyCount) {
   EXPECT_EQ(MultiplyAddLoop<float>(20), 2 * flops);
   EXPECT_LE(MultiplyAddLoop<double>(10), flops);
   for (const int64_t n : {1, 31, 32, 33, 64, 1000}) {
-    alignas(kLoopAlignment) float x[1024], y[1024] = {}, z[1024] = {};
+    alignas(kLoopAlignment) float x[1024], y[1024] = {}, z[1024] = {},
+                                           w[1024] = {};
     for (int i = 0; i < 1024; ++i) x[i] = static_cast<float>(i);
     CopyLoop(n, x, y);
     StreamingCopyLoop(n, x, z);
+    StreamingCopyFourLoop(n, x, w);
     for (int i = 0; i < 1024; ++i) {
       EXPECT_EQ(y[i], i < n ? x[i] : 0.0f);
       EXPECT_EQ(z[i], i < n ? x[i] : 0.0f);
+      EXPECT_EQ(w[i], i < n ? x[i] : 0.0f);
     }
   }
   for (const int64_t n : {1, 31, 32, 33, 64, 127, 1000}) {
