@@ -11,13 +11,16 @@
 #include <utility>
 #include <vector>
 
-#include "hwy/aligned_allocator.h"
+#include "absl/status/statusor.h"
 #include "septet/core/base/check.h"
 #include "septet/core/base/thread_pool.h"
 #include "septet/core/bench/case.h"
 #include "septet/core/bench/values.h"
 #include "septet/core/blas/peak.h"
 #include "septet/core/ops/elementwise_kernels.h"
+#include "septet/core/tensor/dtype.h"
+#include "septet/core/tensor/shape.h"
+#include "septet/core/tensor/tensor.h"
 
 namespace septet {
 namespace {
@@ -40,10 +43,13 @@ std::function<void()> InParts(int threads, Fn pass) {
   };
 }
 
+// In a tensor's storage, where ops have their numbers: pages of another size
+// would have another limit.
 std::shared_ptr<float[]> Ones(int64_t n) {
-  auto x = hwy::AllocateAligned<float>(static_cast<size_t>(n));
-  std::fill_n(x.get(), n, 1.0f);
-  return std::shared_ptr<float[]>(std::move(x));
+  absl::StatusOr<Tensor> x = Tensor::Full(Shape({n}), 1.0, DType::kF32);
+  SEPTET_CHECK(x.ok()) << x.status().ToString();
+  float* data = x->mutable_data<float>();
+  return std::shared_ptr<float[]>(data, [tensor = *x](float*) {});
 }
 
 // How much longer a part is for several threads: they wake up and wait for one
