@@ -11,9 +11,9 @@
 // All sums follow the trees of reduce_kernels.h, and no product is fused with a
 // sum: the bits are the same on every machine.
 //
-// A row is read from memory once: its later passes find it in the cache, and
-// while the last one writes y past the caches, the next row is fetched, so that
-// memory reads and writes at the same time.
+// A row is read from memory once: its later passes find it in the cache. Before
+// the last one writes y past the caches, the next row is fetched (backward:
+// while it does), so that memory is never idle for long.
 #if defined(SEPTET_CORE_OPS_NORM_ROWS_INL_H_) == defined(HWY_TARGET_TOGGLE)
 #ifdef SEPTET_CORE_OPS_NORM_ROWS_INL_H_
 #undef SEPTET_CORE_OPS_NORM_ROWS_INL_H_
@@ -44,18 +44,16 @@ HWY_INLINE V NormalizedValue(V x, V mean, V rstd) {
   return hn::Mul(x, rstd);
 }
 
-// y = u scale + bias, either of them left out where null. Where next [n]
-// is not null, it is fetched meanwhile.
+// y = u scale + bias, either of them left out where null.
 template <bool kCentre, bool kScale, bool kBias, typename T>
 HWY_INLINE void NormalizeRow(size_t n, const T* x, const T* scale,
                              const T* bias, T mean, T rstd, T* y,
-                             StoreMode mode, const T* next) {
+                             StoreMode mode) {
   const hn::ScalableTag<T> d;
   using V = hn::Vec<decltype(d)>;
   const V vmean = hn::Set(d, mean);
   const V vrstd = hn::Set(d, rstd);
   StoreLoop(d, n, y, mode, [=](size_t i, size_t count) SEPTET_LAMBDA {
-    if (next != nullptr) hwy::Prefetch(next + i);
     V v = NormalizedValue<kCentre>(LoadSome(d, x + i, count), vmean, vrstd);
     if constexpr (kScale) v = hn::Mul(v, LoadSome(d, scale + i, count));
     if constexpr (kBias) v = hn::Add(v, LoadSome(d, bias + i, count));
@@ -133,10 +131,12 @@ void NormForward(size_t rows, size_t groups, size_t n, const T* x,
           size;
       mean[r] = m;
     }
+    const T* next = fetch && r + 1 < rows ? x + n : nullptr;
     const T variance =
         TreeReduce<SumOp, T>(n,
-                             [x, m](auto d, size_t i, size_t count)
+                             [x, m, next](auto d, size_t i, size_t count)
                                  SEPTET_LAMBDA {
+                                   if (next != nullptr) hwy::Prefetch(next + i);
                                    auto v = LoadSome(d, x + i, count);
                                    if constexpr (kCentre) {
                                      v = hn::Sub(v, hn::Set(d, m));
@@ -146,19 +146,18 @@ void NormForward(size_t rows, size_t groups, size_t n, const T* x,
         size;
     const T s = T{1} / std::sqrt(variance + eps);
     rstd[r] = s;
-    const T* next = fetch && r + 1 < rows ? x + n : nullptr;
     const T* a = scale == nullptr ? nullptr : scale + group * n;
     const T* b = bias == nullptr ? nullptr : bias + group * n;
     if (a != nullptr) {
       if (b != nullptr) {
-        NormalizeRow<kCentre, true, true>(n, x, a, b, m, s, y, mode, next);
+        NormalizeRow<kCentre, true, true>(n, x, a, b, m, s, y, mode);
       } else {
-        NormalizeRow<kCentre, true, false>(n, x, a, b, m, s, y, mode, next);
+        NormalizeRow<kCentre, true, false>(n, x, a, b, m, s, y, mode);
       }
     } else if (b != nullptr) {
-      NormalizeRow<kCentre, false, true>(n, x, a, b, m, s, y, mode, next);
+      NormalizeRow<kCentre, false, true>(n, x, a, b, m, s, y, mode);
     } else {
-      NormalizeRow<kCentre, false, false>(n, x, a, b, m, s, y, mode, next);
+      NormalizeRow<kCentre, false, false>(n, x, a, b, m, s, y, mode);
     }
     if (++group == groups) group = 0;
   }
