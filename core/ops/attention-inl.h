@@ -35,10 +35,12 @@
 //     // Before the first tile of a block of queries, in both directions.
 //     void BeginRows(const AttentionRows<T>& rows);
 //     // scores: q k, unscaled, becomes the logits L. Entries that a query does
-//     // not see are ignored afterwards. Forward, and again backward.
-//     void Forward(const AttentionRows<T>&, const AttentionTile<T>&, T*
-//     scores); void Again(const AttentionRows<T>&, const AttentionTile<T>&, T*
-//     scores);
+//     // not see are ignored afterwards.
+//     void Forward(const AttentionRows<T>&, const AttentionTile<T>&,
+//                  T* scores);
+//     // The same in the backward pass.
+//     void Again(const AttentionRows<T>&, const AttentionTile<T>&,
+//                T* scores);
 //     // dscores: dL, zero where a query does not see a key and in the padding,
 //     // becomes the gradient of q k, which the template takes to q and k. Adds
 //     // to gradients of the modifier's own parameters; may add to rows.dq and
@@ -55,8 +57,9 @@
 // The carry of an unseen tile is nobody's: tiles of which no query sees a key
 // are not visited.
 //
-// Values of keys that key_mask hides must be finite (they are multiplied by
-// 0); those beyond key_lengths are not read.
+// Keys and values that a query does not see, because of causal or key_mask,
+// must be finite (they may be multiplied by 0); those beyond key_lengths are
+// not read, unless keep_self is set.
 //
 // Cost: forward 2 (D + Dv) multiply-adds a visible pair and one exponential,
 // backward 6 D + 4 Dv and one. On the diagonal, pairs are done in groups of 16
@@ -328,12 +331,11 @@ void DropoutFactors(const AttentionProblem<T>& p, const AttentionRows<T>& rows,
       };
       const uint64_t number = (first_row + i) * step + block;
       if constexpr (sizeof(T) == 8) {
-        auto w0 = hn::Set(d64, number);
         uint64_t numbers[HWY_MAX_BYTES / sizeof(uint64_t)];
         for (size_t lane = 0; lane < hn::Lanes(d64); ++lane) {
           numbers[lane] = number + lane * step;
         }
-        w0 = hn::LoadU(d64, numbers);
+        auto w0 = hn::LoadU(d64, numbers);
         auto w1 = w0, w2 = w0, w3 = w0;
         PhiloxLanes(d64, p.dropout_key, w0, w1, w2, w3);
         store(j, w0);

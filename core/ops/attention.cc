@@ -5,6 +5,7 @@
 #include <cmath>
 #include <cstdint>
 #include <initializer_list>
+#include <limits>
 #include <mutex>
 #include <utility>
 
@@ -122,6 +123,11 @@ absl::Status InferForward(const InferArgs& args) {
   if (!std::isfinite(options.scale)) {
     return absl::InvalidArgumentError(
         absl::StrCat("scale is ", options.scale, ", expected a finite number"));
+  }
+  if (q.dtype() == DType::kF32 &&
+      std::abs(options.scale) > std::numeric_limits<float>::max()) {
+    return absl::InvalidArgumentError(
+        absl::StrCat("scale is ", options.scale, ", expected a finite f32"));
   }
   if (!(options.dropout >= 0 && options.dropout < 1)) {
     return absl::InvalidArgumentError(absl::StrCat(
@@ -312,7 +318,7 @@ const Op& BackwardOp() {
   return op;
 }
 
-// bool [B, T, S]: which query sees which key.
+// bool [B, 1, T, S]: which query sees which key.
 absl::StatusOr<Tensor> VisiblePairs(const AttentionAttrs& attrs, int64_t batch,
                                     int64_t queries, int64_t keys,
                                     const Tensor& lengths, const Tensor& mask) {

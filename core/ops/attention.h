@@ -21,7 +21,8 @@
 // 6 D + 4 Dv and one backward (4 D operations forward, and 14 D in all with the
 // forward pass, by the usual count, which leaves out computing the scores a
 // second time). Kept for the gradient besides the inputs: the output and one
-// number a query.
+// number a query. Where there are fewer than 8 key heads B Hkv, the backward
+// pass takes up to 8 / (B Hkv) + 1 times the memory of dk and dv besides them.
 //
 // Determinism: the same bits for any number of threads. The same query against
 // the same keys gives the same bits whatever T and S, but for T = 1 without
@@ -61,9 +62,10 @@ struct AttentionOptions {
 // q [B, H, T, D], k [B, Hkv, S, D], v [B, Hkv, S, Dv] give [B, H, T, Dv] (or
 // with axes 1 and 2 exchanged); f32 or f64. Hkv divides H: query head h uses
 // key head h / (H / Hkv). Batch, heads and widths are positive; T and S may be
-// 0. A query that sees no key has the output 0 and sends no gradient. What
-// key_mask hides must be finite, because it is multiplied by 0; what lies
-// beyond key_lengths is not read (without keep_self).
+// 0. A query that sees no key has the output 0 and sends no gradient. Keys and
+// values that a query does not see, because of causal or key_mask, must be
+// finite all the same, because they may be multiplied by 0; what lies beyond
+// key_lengths is not read (without keep_self).
 //
 // Errors: InvalidArgument naming the argument, what was expected and what came:
 // dtypes, shapes, S < T if causal, a key length out of range, a scale that is

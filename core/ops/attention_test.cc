@@ -165,6 +165,82 @@ TEST(AttentionTest, DerivativesOfBothModesAndOrders) {
   }
 }
 
+// Every axis of every input is a part of a larger tensor.
+TEST(AttentionTest, ViewsGiveTheBitsOfCopies) {
+  for (const bool time_first : {false, true}) {
+    SCOPED_TRACE(time_first);
+    for (const int64_t queries : {1, 5}) {
+      const std::vector<Tensor> large =
+          Inputs(4, 8, 4, 2 * queries, 16, 12, 8, time_first);
+      AttentionOptions options;
+      if (time_first) options.layout = AttentionLayout::kBTHD;
+      // Every second element along one axis or all of them; the first half of
+      // the others.
+      for (int stepped = 0; stepped <= 4; ++stepped) {
+        std::vector<Tensor> views;
+        for (const Tensor& x : large) {
+          Tensor view = x;
+          for (int axis = 0; axis < 4; ++axis) {
+            const bool step = stepped == axis || stepped == 4;
+            const int64_t end = x.dim(axis);
+            view = view.Slice(axis, step ? 1 : 0, step ? end : end / 2,
+                              step ? 2 : 1)
+                       .value();
+          }
+          views.push_back(view);
+        }
+        const Tensor lengths = Lengths({8, 0, 5, 0}).Slice(0, 0, 4, 2).value();
+        const Tensor mask = Mask(2, 16).Slice(1, 0, 16, 2).value();
+        std::vector<std::vector<double>> results[2];
+        for (const bool copy : {false, true}) {
+          Tape tape;
+          std::vector<Var> in;
+          for (const Tensor& view : views) {
+            in.push_back(tape.Watch(copy ? view.Clone().value() : view));
+          }
+          const Var out = Attention(in[0], in[1], in[2],
+                                    {copy ? lengths.Clone().value() : lengths,
+                                     copy ? mask.Clone().value() : mask},
+                                    options);
+          SEPTET_ASSERT_OK(out);
+          results[copy].push_back(out.tensor().ToVector<double>());
+          SEPTET_ASSERT_OK_AND_ASSIGN(std::vector<Tensor> grads,
+                                      tape.Grad(Sum(Square(out)), in));
+          for (const Tensor& grad : grads) {
+            results[copy].push_back(grad.ToVector<double>());
+          }
+        }
+        EXPECT_EQ(results[0], results[1]) << "axis " << stepped;
+      }
+    }
+  }
+}
+
+// Some of q, k and v are constants.
+TEST(AttentionTest, DerivativesBySomeOfTheInputs) {
+  for (const Case& c : Cases()) {
+    SCOPED_TRACE(c.name);
+    for (unsigned subset = 1; subset < 7; ++subset) {
+      std::vector<Tensor> watched;
+      for (size_t i = 0; i < 3; ++i) {
+        if ((subset >> i & 1) != 0) watched.push_back(c.inputs[i]);
+      }
+      SEPTET_EXPECT_OK(CheckGradients(
+          [&](absl::Span<const Var> in) {
+            std::vector<Var> all;
+            size_t n = 0;
+            for (size_t i = 0; i < 3; ++i) {
+              all.push_back((subset >> i & 1) != 0 ? in[n++]
+                                                   : Var(c.inputs[i]));
+            }
+            return Call(c, all);
+          },
+          watched, {1e-5, 2e-6}))
+          << subset;
+    }
+  }
+}
+
 TEST(AttentionTest, BitsDoNotDependOnThreads) {
   // One head alone, whose gradient is added up of several tasks, and several.
   for (const int64_t heads : {1, 4}) {
@@ -191,6 +267,22 @@ TEST(AttentionTest, BitsDoNotDependOnThreads) {
       if (want.empty()) want = got;
       EXPECT_EQ(got, want) << threads;
     }
+  }
+}
+
+// One query of one key head: its keys are cut.
+TEST(AttentionTest, BitsOfOneQueryDoNotDependOnThreads) {
+  const std::vector<Tensor> in = Inputs(1, 2, 1, 1, 9000, 24, 16, false);
+  std::vector<double> want;
+  for (const int threads : {1, 2, 3}) {
+    ThreadPool pool(threads);
+    ScopedThreadPool scope(&pool);
+    const Var out = Attention(in[0], in[1], in[2]);
+    SEPTET_ASSERT_OK(out);
+    if (want.empty()) want = out.tensor().ToVector<double>();
+    EXPECT_EQ(out.tensor().ToVector<double>(), want) << threads;
+    ScopedReference reference;
+    ExpectNear(out.tensor(), Attention(in[0], in[1], in[2]).tensor(), 1e-13);
   }
 }
 
@@ -394,6 +486,10 @@ TEST(AttentionTest, Errors) {
   options.scale = HUGE_VAL;
   EXPECT_THAT(Attention(q, k, v, {}, options),
               error("scale is inf, expected a finite number"));
+  // Finite, but not as a float.
+  options.scale = 1e39;
+  EXPECT_THAT(Attention(q, k, v, {}, options),
+              error("scale is 1e+39, expected a finite f32"));
   options = {};
   for (const double dropout : {-0.1, 1.0, std::nan("")}) {
     options.dropout = dropout;
