@@ -235,6 +235,14 @@ double PairOperations(const AttentionProblem<T>& p) {
          static_cast<double>(p.head_dim + p.value_dim) / (p.causal ? 2 : 1);
 }
 
+// Reading k and v for one query, as operations: an element takes as long as
+// some 20 of them.
+template <typename T>
+double DecodeReads(const AttentionProblem<T>& p) {
+  return 20.0 * static_cast<double>(p.batch * p.kv_heads * p.keys) *
+         static_cast<double>(p.head_dim + p.value_dim);
+}
+
 template <typename T>
 absl::Status ForwardCpu(const KernelArgs& args) {
   const auto& attrs = args.attrs.Get<AttentionAttrs>();
@@ -245,13 +253,26 @@ absl::Status ForwardCpu(const KernelArgs& args) {
   SEPTET_RETURN_IF_ERROR(CheckLengths(args.input(3), k.dim(axes.time)));
   const AttentionProblem<T> p =
       MakeProblem<T>(attrs, q, k, v, args.input(3), args.input(4));
-  const AttentionResult<T> result{MutableOperand<T>(args.outputs[0], axes),
-                                  args.outputs[1].mutable_data<T>()};
   if (p.queries == 0) return absl::OkStatus();
-  return RunTasks<T>(AttentionTasks(p), PairOperations(p),
-                     AttentionWorkspace(p), [&](int64_t task, T* workspace) {
-                       AttentionForward(p, result, task, workspace);
-                     });
+  SEPTET_ASSIGN_OR_RETURN(
+      const Tensor partials,
+      Tensor::Empty(Shape({AttentionForwardPartials(p)}), q.dtype()));
+  AttentionResult<T> result;
+  result.out = MutableOperand<T>(args.outputs[0], axes);
+  result.log_sum_exp = args.outputs[1].mutable_data<T>();
+  result.partials = partials.mutable_data<T>();
+  double operations = PairOperations(p);
+  if (AttentionDecodes(p)) operations += DecodeReads(p);
+  SEPTET_RETURN_IF_ERROR(
+      RunTasks<T>(AttentionTasks(p), operations, AttentionWorkspace(p),
+                  [&](int64_t task, T* workspace) {
+                    AttentionForward(p, result, task, workspace);
+                  }));
+  if (AttentionForwardPartials(p) == 0) return absl::OkStatus();
+  for (int64_t kv = 0; kv < p.batch * p.kv_heads; ++kv) {
+    AttentionFinish(p, result, kv);
+  }
+  return absl::OkStatus();
 }
 
 // Inputs q, k, v, key_lengths, key_mask, out, log_sum_exp, dout; outputs dq,

@@ -72,7 +72,8 @@ class Attention {
     p_.k = constant(1);
     p_.v = constant(2);
     lse_.resize(static_cast<size_t>(c.heads * c.queries));
-    result_ = {operands_[3], lse_.data()};
+    result_.out = operands_[3];
+    result_.log_sum_exp = lse_.data();
     gradient_.out = constant(3);
     gradient_.dout = constant(4);
     gradient_.log_sum_exp = lse_.data();
@@ -81,6 +82,8 @@ class Attention {
     gradient_.dv = operands_[7];
     partials_.resize(static_cast<size_t>(AttentionPartials(p_)));
     gradient_.partials = partials_.data();
+    forward_partials_.resize(static_cast<size_t>(AttentionForwardPartials(p_)));
+    result_.partials = forward_partials_.data();
     workspace_ = Aligned(
         &workspace_data_,
         std::max(AttentionWorkspace(p_), AttentionBackwardWorkspace(p_)));
@@ -89,6 +92,9 @@ class Attention {
   void Forward() {
     for (int64_t task = 0; task < AttentionTasks(p_); ++task) {
       AttentionForward(p_, result_, task, workspace_);
+    }
+    for (int64_t kv = 0; kv < p_.kv_heads; ++kv) {
+      AttentionFinish(p_, result_, kv);
     }
   }
   void Backward() {
@@ -143,7 +149,7 @@ class Attention {
   // q, k, v, out, dout, dq, dk, dv.
   std::vector<T> data_[8];
   AttentionOperand<T> operands_[8];
-  std::vector<T> lse_, partials_, workspace_data_;
+  std::vector<T> lse_, forward_partials_, partials_, workspace_data_;
   T* workspace_;
 };
 

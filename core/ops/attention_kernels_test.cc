@@ -25,9 +25,16 @@ TYPED_TEST_SUITE(AttentionKernelsTest, Types);
 template <typename T>
 void Run(AttentionTestProblem<T>* test) {
   const AttentionProblem<T>& p = test->p;
+  std::vector<T> partials(static_cast<size_t>(AttentionForwardPartials(p)),
+                          std::numeric_limits<T>::quiet_NaN());
+  AttentionResult<T> result = test->result;
+  result.partials = partials.data();
   T* workspace = test->Workspace(AttentionWorkspace(p));
   for (int64_t task = 0; task < AttentionTasks(p); ++task) {
-    AttentionForward(p, test->result, task, workspace);
+    AttentionForward(p, result, task, workspace);
+  }
+  for (int64_t kv = 0; kv < p.batch * p.kv_heads; ++kv) {
+    AttentionFinish(p, result, kv);
   }
   workspace = test->Workspace(AttentionBackwardWorkspace(p));
   for (int64_t task = 0; task < AttentionBackwardTasks(p); ++task) {
@@ -91,6 +98,64 @@ TYPED_TEST(AttentionKernelsTest, EveryLengthOfQueriesAndKeys) {
     }
   }
   CheckCases<TypeParam>(cases);
+}
+
+// One query whose keys are several tasks.
+TYPED_TEST(AttentionKernelsTest, PartsOfManyKeys) {
+  std::vector<AttentionTestCase> cases;
+  for (const int64_t keys : {-1, 0, 1, 1500}) {
+    for (int bits = 0; bits < 8; ++bits) {
+      AttentionTestCase c;
+      c.batch = c.heads = 2;
+      c.kv_heads = bits % 2 + 1;
+      c.keys = kAttentionDecodePart + keys;
+      c.head_dim = 3;
+      c.value_dim = 2;
+      c.lengths = (bits & 1) != 0;
+      c.mask = (bits & 2) != 0;
+      c.keep_self = (bits & 4) != 0;
+      cases.push_back(c);
+    }
+  }
+  CheckCases<TypeParam>(cases);
+}
+
+// Which part a key belongs to does not depend on how many come after it.
+TYPED_TEST(AttentionKernelsTest, BitsOfOneQueryDoNotDependOnTheRoomBehind) {
+  using T = TypeParam;
+  AttentionTestCase c;
+  c.keys = 2 * kAttentionDecodePart + 40;
+  AttentionTestProblem<T> test(c);
+  ForEachTarget([&] {
+    for (const int64_t length :
+         {int64_t{7}, kAttentionDecodePart - 1, kAttentionDecodePart,
+          kAttentionDecodePart + 20, 2 * kAttentionDecodePart}) {
+      std::vector<T> out[2];
+      for (const bool room : {false, true}) {
+        AttentionProblem<T> p = test.p;
+        if (room) {
+          p.key_lengths = &length;
+        } else {
+          p.keys = length;
+        }
+        T lse;
+        out[room].resize(static_cast<size_t>(c.value_dim));
+        std::vector<T> partials(
+            static_cast<size_t>(AttentionForwardPartials(p)));
+        AttentionResult<T> result;
+        result.out = {out[room].data(), 0, 0, 0};
+        result.log_sum_exp = &lse;
+        result.partials = partials.data();
+        T* workspace = test.Workspace(AttentionWorkspace(p));
+        for (int64_t task = 0; task < AttentionTasks(p); ++task) {
+          AttentionForward(p, result, task, workspace);
+        }
+        AttentionFinish(p, result, 0);
+        out[room].push_back(lse);
+      }
+      EXPECT_EQ(out[0], out[1]) << length;
+    }
+  });
 }
 
 TYPED_TEST(AttentionKernelsTest, EveryWidth) {
@@ -248,8 +313,9 @@ TYPED_TEST(AttentionKernelsTest, BitsOfAQueryDoNotDependOnTheOthers) {
       rest.queries = c.queries - begin;
       std::vector<T> out(static_cast<size_t>(rest.queries * c.value_dim));
       std::vector<T> lse(static_cast<size_t>(rest.queries));
-      const AttentionResult<T> result{{out.data(), 0, 0, c.value_dim},
-                                      lse.data()};
+      AttentionResult<T> result;
+      result.out = {out.data(), 0, 0, c.value_dim};
+      result.log_sum_exp = lse.data();
       T* workspace = test.Workspace(AttentionWorkspace(rest));
       for (int64_t task = 0; task < AttentionTasks(rest); ++task) {
         AttentionForward(rest, result, task, workspace);

@@ -74,6 +74,9 @@ struct AttentionResult {
   // [B, H, T]: the logarithm of the sum of the exponentials of a row's logits;
   // minus infinity for a row without a key.
   T* log_sum_exp = nullptr;
+  // AttentionForwardPartials elements (attention_kernels.h), unless there are
+  // none: what parts of the keys come to.
+  T* partials = nullptr;
 };
 
 // What the backward pass reads besides the problem, and what it writes. dq, dk
