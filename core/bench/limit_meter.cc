@@ -11,16 +11,12 @@
 #include <utility>
 #include <vector>
 
-#include "absl/status/statusor.h"
 #include "septet/core/base/check.h"
 #include "septet/core/base/thread_pool.h"
 #include "septet/core/bench/case.h"
 #include "septet/core/bench/values.h"
 #include "septet/core/blas/peak.h"
 #include "septet/core/ops/elementwise_kernels.h"
-#include "septet/core/tensor/dtype.h"
-#include "septet/core/tensor/shape.h"
-#include "septet/core/tensor/tensor.h"
 
 namespace septet {
 namespace {
@@ -41,15 +37,6 @@ std::function<void()> InParts(int threads, Fn pass) {
       for (int64_t part = begin; part < end; ++part) pass(part);
     });
   };
-}
-
-// In a tensor's storage, where ops have their numbers: pages of another size
-// would have another limit.
-std::shared_ptr<float[]> Ones(int64_t n) {
-  absl::StatusOr<Tensor> x = Tensor::Full(Shape({n}), 1.0, DType::kF32);
-  SEPTET_CHECK(x.ok()) << x.status().ToString();
-  float* data = x->mutable_data<float>();
-  return std::shared_ptr<float[]>(data, [tensor = *x](float*) {});
 }
 
 // How much longer a part is for several threads: they wake up and wait for one
@@ -183,12 +170,12 @@ void LimitMeter::AddCalls(const BenchLimit::Calls& calls) {
 void LimitMeter::AddRead(double bytes) {
   const int64_t size = PartSize(static_cast<int64_t>(bytes / 4), threads_);
   const int64_t n = size * NumParts(threads_);
-  auto x = Ones(n);
+  auto x = LoopBuffer(n);
   auto sums = std::make_shared<std::vector<float>>(
       static_cast<size_t>(NumParts(threads_)));
   const int64_t repeats = Repeats(size, threads_);
   std::vector<std::function<void()>> passes;
-  for (const auto loop : {&ReadLoop, &ReadFourLoop}) {
+  for (const auto loop : {&ReadLoop, &ReadAheadLoop, &ReadFourLoop}) {
     passes.push_back(
         InParts(threads_, [x, sums, size, repeats, loop](int64_t p) {
           for (int64_t i = 0; i < repeats; ++i) {
@@ -202,7 +189,7 @@ void LimitMeter::AddRead(double bytes) {
 void LimitMeter::AddCopy(double bytes) {
   const int64_t size = PartSize(static_cast<int64_t>(bytes / 8), threads_);
   const int64_t n = size * NumParts(threads_);
-  auto x = Ones(n), y = Ones(n);
+  auto x = LoopBuffer(n), y = LoopBuffer(n);
   const int64_t repeats = Repeats(size, threads_);
   std::vector<std::function<void()>> passes;
   for (const auto loop :
@@ -219,7 +206,7 @@ void LimitMeter::AddCopy(double bytes) {
 void LimitMeter::AddUpdate(double bytes) {
   const int64_t size = PartSize(static_cast<int64_t>(bytes / 8), threads_);
   const int64_t n = size * NumParts(threads_);
-  auto x = Ones(n);
+  auto x = LoopBuffer(n);
   const int64_t repeats = Repeats(size, threads_);
   std::vector<std::function<void()>> passes;
   for (const auto loop : {&UpdateLoop, &UpdateFourLoop}) {

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // Matrix products beside the peak of multiply-adds or, where a matrix meets one
 // row, beside reading as many bytes.
+#include <algorithm>
 #include <cmath>
 #include <cstddef>
 #include <cstdint>
@@ -21,6 +22,9 @@
 #include "septet/core/bench/values.h"
 #include "septet/core/blas/gemm.h"
 #include "septet/core/blas/packed_matrix.h"
+#include "septet/core/tensor/dtype.h"
+#include "septet/core/tensor/shape.h"
+#include "septet/core/tensor/tensor.h"
 
 namespace septet {
 namespace {
@@ -28,19 +32,35 @@ namespace {
 template <typename T>
 constexpr const char* kType = std::is_same_v<T, float> ? "f32" : "f64";
 
+// A copy of the numbers in memory such as tensors have.
+template <typename T>
+Tensor Stored(const std::vector<T>& values) {
+  Tensor tensor =
+      *Tensor::Empty(Shape({static_cast<int64_t>(values.size())}), kDTypeOf<T>);
+  std::copy(values.begin(), values.end(), tensor.mutable_data<T>());
+  return tensor;
+}
+
 // `count` products of one shape, of matrices one after the other.
 template <typename T>
 struct Operands {
   GemmShape shape;
   GemmBatch batch;
-  std::vector<T> a, b, c;
+  Tensor a_memory, b_memory, c_memory;
+  const T* a;
+  const T* b;
+  T* c;
 
   Operands(const GemmShape& s, int64_t count)
       : shape(s),
         batch{count, s.m * s.k, s.k * s.n, s.m * s.n},
-        a(BenchValues<T>(count * s.m * s.k)),
-        b(BenchValues<T>(count * s.k * s.n, -1, 1, 1000003)),
-        c(static_cast<size_t>(count * s.m * s.n)) {}
+        a_memory(Stored(BenchValues<T>(count * s.m * s.k))),
+        b_memory(Stored(BenchValues<T>(count * s.k * s.n, -1, 1, 1000003))),
+        c_memory(
+            Stored(std::vector<T>(static_cast<size_t>(count * s.m * s.n)))),
+        a(a_memory.data<T>()),
+        b(b_memory.data<T>()),
+        c(c_memory.mutable_data<T>()) {}
   int64_t lda() const { return shape.transpose_a ? shape.m : shape.k; }
   int64_t ldb() const { return shape.transpose_b ? shape.k : shape.n; }
 };
@@ -56,8 +76,8 @@ absl::Status Check(const Operands<T>& x) {
     const int64_t step = s.m * s.n > 4096 ? 37 : 1;
     for (int64_t j = i % step; j < s.n; j += step) {
       double sum = 0;
-      const T* a = x.a.data() + matrix * x.batch.stride_a;
-      const T* b = x.b.data() + matrix * x.batch.stride_b;
+      const T* a = x.a + matrix * x.batch.stride_a;
+      const T* b = x.b + matrix * x.batch.stride_b;
       for (int64_t l = 0; l < s.k; ++l) {
         sum += static_cast<double>(s.transpose_a ? a[l * s.m + row]
                                                  : a[row * s.k + l]) *
@@ -65,7 +85,7 @@ absl::Status Check(const Operands<T>& x) {
                                                  : b[l * s.n + j]);
       }
       want.push_back(static_cast<T>(sum));
-      got.push_back(x.c[static_cast<size_t>(i * s.n + j)]);
+      got.push_back(x.c[i * s.n + j]);
     }
   }
   // k products of numbers below 1.
@@ -80,10 +100,9 @@ absl::StatusOr<BenchKernel> Prepare(const GemmShape& shape, int64_t count) {
   const BenchKernel kernel = [x] {
     const absl::Status status =
         x->batch.count == 1
-            ? Gemm(x->shape, x->a.data(), x->lda(), x->b.data(), x->ldb(),
-                   x->c.data(), x->shape.n)
-            : GemmBatched(x->shape, x->batch, x->a.data(), x->lda(),
-                          x->b.data(), x->ldb(), x->c.data(), x->shape.n);
+            ? Gemm(x->shape, x->a, x->lda(), x->b, x->ldb(), x->c, x->shape.n)
+            : GemmBatched(x->shape, x->batch, x->a, x->lda(), x->b, x->ldb(),
+                          x->c, x->shape.n);
     SEPTET_CHECK(status.ok()) << status.ToString();
   };
   kernel();
@@ -95,11 +114,11 @@ template <typename T>
 absl::StatusOr<BenchKernel> PreparePacked(const GemmShape& shape) {
   auto x = std::make_shared<Operands<T>>(shape, 1);
   SEPTET_ASSIGN_OR_RETURN(const PackedMatrix<T> packed,
-                          PackedMatrix<T>::Create(shape.k, shape.n, x->b.data(),
+                          PackedMatrix<T>::Create(shape.k, shape.n, x->b,
                                                   x->ldb(), shape.transpose_b));
   const BenchKernel kernel = [x, packed] {
-    const absl::Status status = packed.Multiply(
-        x->shape.m, x->a.data(), x->lda(), x->c.data(), x->shape.n);
+    const absl::Status status =
+        packed.Multiply(x->shape.m, x->a, x->lda(), x->c, x->shape.n);
     SEPTET_CHECK(status.ok()) << status.ToString();
   };
   kernel();

@@ -8,13 +8,15 @@
 #include <cstdint>
 #include <functional>
 #include <initializer_list>
+#include <memory>
 
 #undef HWY_TARGET_INCLUDE
 #define HWY_TARGET_INCLUDE "core/blas/peak.cc"
-#include "hwy/aligned_allocator.h"
 #include "hwy/cache_control.h"
 #include "hwy/foreach_target.h"
 #include "hwy/highway.h"
+#include "septet/core/base/check.h"
+#include "septet/core/tensor/allocator.h"
 
 HWY_BEFORE_NAMESPACE();
 namespace septet {
@@ -82,6 +84,34 @@ float SumOf(size_t n, const float* x) {
     v1 = hn::Add(v1, hn::LoadU(d, x + i + step));
     v2 = hn::Add(v2, hn::LoadU(d, x + i + 2 * step));
     v3 = hn::Add(v3, hn::LoadU(d, x + i + 3 * step));
+  }
+  float sum =
+      hn::GetLane(hn::SumOfLanes(d, hn::Add(hn::Add(v0, v1), hn::Add(v2, v3))));
+  for (; i < n; ++i) sum += x[i];
+  return sum;
+}
+
+// The same, fetching a page ahead: the machine's own prefetchers stop at its
+// end.
+float SumAhead(size_t n, const float* x) {
+  const hn::ScalableTag<float> d;
+  const size_t step = hn::Lanes(d);
+  constexpr size_t kAhead = 4096 / sizeof(float);
+  constexpr size_t kLine = kLoopAlignment / sizeof(float);
+  const size_t block = 4 * (step > kLine ? step : kLine);
+  auto v0 = hn::Zero(d);
+  auto v1 = v0, v2 = v0, v3 = v0;
+  size_t i = 0;
+  for (; i + block <= n; i += block) {
+    for (size_t j = i; j < i + block; j += kLine) {
+      hwy::Prefetch(x + j + kAhead);
+    }
+    for (size_t j = i; j < i + block; j += 4 * step) {
+      v0 = hn::Add(v0, hn::LoadU(d, x + j));
+      v1 = hn::Add(v1, hn::LoadU(d, x + j + step));
+      v2 = hn::Add(v2, hn::LoadU(d, x + j + 2 * step));
+      v3 = hn::Add(v3, hn::LoadU(d, x + j + 3 * step));
+    }
   }
   float sum =
       hn::GetLane(hn::SumOfLanes(d, hn::Add(hn::Add(v0, v1), hn::Add(v2, v3))));
@@ -198,6 +228,7 @@ namespace septet {
 HWY_EXPORT(MultiplyAddsF32);
 HWY_EXPORT(MultiplyAddsF64);
 HWY_EXPORT(SumOf);
+HWY_EXPORT(SumAhead);
 HWY_EXPORT(SumOfFour);
 HWY_EXPORT(Update);
 HWY_EXPORT(UpdateFour);
@@ -249,6 +280,9 @@ double MultiplyAddLoop<double>(int64_t rounds) {
 float ReadLoop(int64_t n, const float* x) {
   return HWY_DYNAMIC_DISPATCH(SumOf)(static_cast<size_t>(n), x);
 }
+float ReadAheadLoop(int64_t n, const float* x) {
+  return HWY_DYNAMIC_DISPATCH(SumAhead)(static_cast<size_t>(n), x);
+}
 float ReadFourLoop(int64_t n, const float* x) {
   return HWY_DYNAMIC_DISPATCH(SumOfFour)(static_cast<size_t>(n), x);
 }
@@ -278,16 +312,19 @@ void StreamingCopyFourLoop(int64_t n, const float* x, float* y) {
   HWY_DYNAMIC_DISPATCH(StreamingCopyFour)(static_cast<size_t>(n), x, y);
 }
 
+std::shared_ptr<float[]> LoopBuffer(int64_t n) {
+  const size_t bytes = static_cast<size_t>(n) * sizeof(float);
+  auto* const block = static_cast<float*>(CpuAllocator().Allocate(bytes));
+  SEPTET_CHECK(block != nullptr) << "no memory for " << bytes << " bytes";
+  std::fill_n(block, n, 1.0f);
+  return std::shared_ptr<float[]>(
+      block, [bytes](float* memory) { CpuAllocator().Free(memory, bytes); });
+}
+
 namespace {
 
 // Small buffers are run through many times between two looks at the clock.
 int64_t Passes(int64_t bytes) { return 1 + (int64_t{4} << 20) / (bytes + 1); }
-
-hwy::AlignedFreeUniquePtr<float[]> Ones(int64_t n) {
-  auto x = hwy::AllocateAligned<float>(static_cast<size_t>(n));
-  std::fill_n(x.get(), n, 1.0f);
-  return x;
-}
 
 // The best of some loops, each of which moves `bytes` a call.
 double BestLoopRate(double bytes,
@@ -307,16 +344,17 @@ double BestLoopRate(double bytes,
 
 double PeakReadBandwidth(int64_t bytes) {
   const int64_t n = std::max<int64_t>(1, bytes / 4);
-  const auto x = Ones(n);
+  const auto x = LoopBuffer(n);
   volatile float sink = 0;
   return BestLoopRate(4 * static_cast<double>(n),
                       {[&] { sink = ReadLoop(n, x.get()); },
+                       [&] { sink = ReadAheadLoop(n, x.get()); },
                        [&] { sink = ReadFourLoop(n, x.get()); }});
 }
 
 double PeakCopyBandwidth(int64_t bytes) {
   const int64_t n = std::max<int64_t>(1, bytes / 8);
-  const auto x = Ones(n), y = Ones(n);
+  const auto x = LoopBuffer(n), y = LoopBuffer(n);
   return BestLoopRate(8 * static_cast<double>(n),
                       {[&] { CopyLoop(n, x.get(), y.get()); },
                        [&] { StreamingCopyLoop(n, x.get(), y.get()); },
@@ -325,7 +363,7 @@ double PeakCopyBandwidth(int64_t bytes) {
 
 double PeakUpdateBandwidth(int64_t bytes) {
   const int64_t n = std::max<int64_t>(1, bytes / 8);
-  const auto x = Ones(n);
+  const auto x = LoopBuffer(n);
   return BestLoopRate(8 * static_cast<double>(n),
                       {[&] { UpdateLoop(n, 1, x.get()); },
                        [&] { UpdateFourLoop(n, 1, x.get()); }});

@@ -15,6 +15,7 @@
 #define SEPTET_CORE_BLAS_PEAK_H_
 
 #include <cstdint>
+#include <memory>
 
 namespace septet {
 
@@ -27,9 +28,9 @@ template <typename T>
 double PeakFlops();
 
 // Bytes per second read by sums over a buffer of that many bytes (which is
-// allocated and filled): the better of one walk and of four side by side, which
-// the prefetchers of some machines serve half as fast again, best of several
-// passes.
+// allocated and filled): the best of one walk, of one that fetches a page
+// ahead, and of four side by side, which the prefetchers of some machines serve
+// half as fast again, best of several passes.
 double PeakReadBandwidth(int64_t bytes);
 
 // Bytes per second read and written, both counted, by copying one half of a
@@ -49,8 +50,13 @@ double PeakUpdateBandwidth(int64_t bytes);
 // operations done. T: float, double.
 template <typename T>
 double MultiplyAddLoop(int64_t rounds);
-// The sum of n floats, in some order; in one walk, or in four side by side.
+// n floats, all 1, in memory such as tensors have (core/tensor/allocator.h):
+// huge pages, where there are some, are worth a tenth of the rate and more.
+std::shared_ptr<float[]> LoopBuffer(int64_t n);
+// The sum of n floats, in some order; in one walk, in one that fetches ahead,
+// or in four side by side.
 float ReadLoop(int64_t n, const float* x);
+float ReadAheadLoop(int64_t n, const float* x);
 float ReadFourLoop(int64_t n, const float* x);
 // x <- factor x, likewise.
 void UpdateLoop(int64_t n, float factor, float* x);
