@@ -229,10 +229,14 @@ absl::Status RunTasks(int64_t tasks, double operations, int64_t elements,
   return status;
 }
 
+// Of the forward pass.
 template <typename T>
 double PairOperations(const AttentionProblem<T>& p) {
-  return 2.0 * static_cast<double>(p.batch * p.heads * p.queries * p.keys) *
-         static_cast<double>(p.head_dim + p.value_dim) / (p.causal ? 2 : 1);
+  const double queries = static_cast<double>(p.queries);
+  const double keys = p.causal ? static_cast<double>(p.offset()) + queries / 2
+                               : static_cast<double>(p.keys);
+  return 2.0 * static_cast<double>(p.batch * p.heads) * queries * keys *
+         static_cast<double>(p.head_dim + p.value_dim);
 }
 
 // Reading k and v for one query, as operations: an element takes as long as

@@ -130,6 +130,8 @@ void Register(const Problem& problem, int threads, double at_least) {
   }
   Register<float>({16, 1, 4096, 64, false}, 1, 0);
   Register<double>({16, 1, 4096, 64, false}, 1, 0);
+  // One head, whose keys are what threads share.
+  Register<float>({1, 1, 131072, 64, false}, 2, 0);
   return true;
 }();
 
