@@ -35,6 +35,21 @@ struct ConcatAttrs {
   int64_t axis;  // not negative
 };
 
+// Part i can follow part 0.
+absl::Status CheckPart(const Tensor& first, size_t i, const Tensor& part,
+                       int64_t axis) {
+  const std::string name = absl::StrCat("part ", i);
+  SEPTET_RETURN_IF_ERROR(RequireSameDType("part 0", first, name, part));
+  bool fits = part.rank() == first.rank();
+  for (int a = 0; fits && a < part.rank(); ++a) {
+    fits = a == axis || part.dim(a) == first.dim(a);
+  }
+  if (fits) return absl::OkStatus();
+  return absl::InvalidArgumentError(absl::StrCat(
+      name, " is ", part.DebugString(), ", expected the shape of part 0, ",
+      first.shape().ToString(), ", but for axis ", axis));
+}
+
 absl::Status InferConcat(const InferArgs& args) {
   const int64_t axis = args.attrs.Get<ConcatAttrs>().axis;
   const Tensor& first = args.input(0);
@@ -42,18 +57,13 @@ absl::Status InferConcat(const InferArgs& args) {
   int64_t extent = 0;
   for (size_t i = 0; i < args.inputs.size(); ++i) {
     const Tensor& part = *args.inputs[i];
-    const std::string name = absl::StrCat("part ", i);
-    SEPTET_RETURN_IF_ERROR(RequireSameDType("part 0", first, name, part));
-    bool fits = part.rank() == first.rank();
-    for (int a = 0; fits && a < part.rank(); ++a) {
-      fits = a == axis || part.dim(a) == first.dim(a);
+    SEPTET_RETURN_IF_ERROR(CheckPart(first, i, part, axis));
+    if (__builtin_add_overflow(extent, part.dim(static_cast<int>(axis)),
+                               &extent)) {
+      return absl::InvalidArgumentError(
+          absl::StrCat("the parts have more elements along axis ", axis,
+                       " than fit into 63 bits"));
     }
-    if (!fits) {
-      return absl::InvalidArgumentError(absl::StrCat(
-          name, " is ", part.DebugString(), ", expected the shape of part 0, ",
-          first.shape().ToString(), ", but for axis ", axis));
-    }
-    extent += part.dim(static_cast<int>(axis));
   }
   int64_t dims[kMaxRank];
   std::copy(first.shape().dims().begin(), first.shape().dims().end(), dims);
@@ -360,6 +370,12 @@ Var Concat(absl::Span<const Var> parts, int64_t axis) {
     axis = *resolved;
   }
   if (parts.size() <= kMaxParts) return ApplyConcat(parts, axis);
+  // The ops of the tree would count parts from their own first one.
+  absl::Status status = RequireRank("part 0", parts[0].tensor(), 1, kMaxRank);
+  for (size_t i = 0; status.ok() && i < parts.size(); ++i) {
+    status = CheckPart(parts[0].tensor(), i, parts[i].tensor(), axis);
+  }
+  if (!status.ok()) return AnnotateStatus(status, "concat");
   // In a tree of ops, so that a thousand parts are copied twice.
   std::vector<Var> joined;
   for (size_t i = 0; i < parts.size(); i += kMaxParts) {

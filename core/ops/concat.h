@@ -44,8 +44,8 @@ Var Slice(const Var& x, int64_t axis, int64_t begin, int64_t end,
           int64_t step = 1);
 
 // Views of `sizes` elements each, which add up to the extent of the axis. Up to
-// 64 parts share one gradient, written once. On an error every part has it
-// (one, if there are no sizes).
+// 10 parts share one gradient, written once; more are as many slices. On an
+// error every part has it (one, if there are no sizes).
 std::vector<Var> Split(const Var& x, absl::Span<const int64_t> sizes,
                        int64_t axis);
 // `parts` equal parts; the extent must be a multiple.

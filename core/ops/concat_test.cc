@@ -151,7 +151,18 @@ TEST(ConcatTest, Errors) {
               StatusIs(absl::StatusCode::kInvalidArgument,
                        HasSubstr("expected rank 1 to 8")));
   const Tensor tall = Tensor::Zeros({int64_t{1} << 62, 0}, DType::kF32).value();
-  EXPECT_FALSE(Concat({tall, tall}, 0).ok());
+  EXPECT_THAT(Concat({tall, tall}, 0),
+              StatusIs(absl::StatusCode::kInvalidArgument,
+                       HasSubstr("more elements along axis 0")));
+  // Parts are counted from the first, however many.
+  std::vector<Var> many(200, x);
+  many[150] = RandomTensor({2, 4}, DType::kF32, 1);
+  EXPECT_THAT(Concat(many, 0), StatusIs(absl::StatusCode::kInvalidArgument,
+                                        HasSubstr("part 150 is f32 [2, 4]")));
+  many[150] = Var();
+  EXPECT_THAT(Concat(many, 0),
+              StatusIs(absl::StatusCode::kInvalidArgument,
+                       HasSubstr("concat: part 150 is not given")));
 }
 
 TEST(StackTest, ValuesGradientsAndErrors) {
@@ -363,6 +374,9 @@ TEST(RearrangeTest, FlipRollTileRepeat) {
   EXPECT_THAT(Repeat(x, 1, 2).tensor().ToVector<double>(),
               ElementsAre(1, 1, 2, 2, 3, 3, 4, 4, 5, 5, 6, 6));
   EXPECT_EQ(Tile(x, 0, 0).shape(), Shape({0, 3}));
+  const Tensor none = Tensor::Zeros({4, 0, 3}, DType::kF32).value();
+  EXPECT_EQ(Tile(none, 1, int64_t{1} << 62).shape(), Shape({4, 0, 3}));
+  EXPECT_EQ(Repeat(none, 1, int64_t{1} << 62).shape(), Shape({4, 0, 3}));
   EXPECT_EQ(Flip(Tensor::Zeros({2, 0}, DType::kF32).value(), 1).shape(),
             Shape({2, 0}));
   EXPECT_EQ(Roll(Tensor::Zeros({2, 0}, DType::kF32).value(), 1, 3).shape(),

@@ -3,14 +3,15 @@
 // 2014), inverted: what is kept is scaled by 1 / (1 - p), so that evaluation
 // does nothing.
 //
-//   const PhiloxKey key = ...;                        // one a call site and
-//   step Var y = training ? Dropout(x, 0.1, key) : x;
+//   const PhiloxKey key = {seed, step};      // another for every call
+//   Var y = training ? Dropout(x, 0.1, key) : x;
 //
-// Element i of x, in row-major order, is kept just where
-//   UnitFromWord(word e mod 4 of PhiloxElement(key, e / 4)) >= p,  e = offset +
-//   i:
-// a function of key and element alone, the same on every machine, with any
-// number of threads, and in any cut of a batch (offset is where x begins).
+// Element i of x, in row-major order, is kept just where, with e = offset + i,
+//
+//   UnitFromWord(word e mod 4 of PhiloxElement(key, e / 4)) >= p
+//
+// holds: a function of key and element alone, the same on every machine, with
+// any number of threads, and in any cut of a batch (offset is where x begins).
 //
 // No mask is kept: the gradient draws it again. Cost: a quarter of a Philox
 // block an element, forward and backward. (PyTorch keeps a mask of a byte an

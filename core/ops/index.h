@@ -3,9 +3,9 @@
 // position, sums into chosen places; one-hot rows, the place of an extreme,
 // masks.
 //
-//   Var h = Embedding(table, ids);                 // [V, D], [B, T] -> [B, T,
-//   D] Var q = Gather(values, -1, actions);           // [B, A], [B, 1] -> [B,
-//   1] Var attention = Where(CausalMask(T, S), scores, lowest);
+//   Var h = Embedding(table, ids);           // of [V, D], [B, T]: [B, T, D]
+//   Var q = Gather(values, -1, actions);     // of [B, A], [B, 1]: [B, 1]
+//   Var attention = Where(CausalMask(T, S), scores, lowest);
 //
 // Indices are i32 or i64 and count from 0; they are constants. One outside of
 // its range, negative ones included, is an InvalidArgument that names its

@@ -247,9 +247,11 @@ Var Multiply(const char* op, const Var& x, int64_t axis, int64_t times,
         absl::StrCat(op, ": times is ", times, ", expected >= 0"));
   }
   const AxisView view = ViewAxis(x.shape(), resolved);
+  // Nothing stays nothing, however often.
+  if (view.n == 0) return x;
   int64_t dims[kMaxRank];
   std::copy(x.shape().dims().begin(), x.shape().dims().end(), dims);
-  if (view.n > 0 && times > std::numeric_limits<int64_t>::max() / view.n) {
+  if (times > std::numeric_limits<int64_t>::max() / view.n) {
     return absl::InvalidArgumentError(absl::StrCat(op, ": times is ", times,
                                                    ", too many for x, ",
                                                    x.tensor().DebugString()));
