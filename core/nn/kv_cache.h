@@ -54,6 +54,12 @@ class KvCache {
   // Errors: those of Validate(); ResourceExhausted.
   static absl::StatusOr<KvCache> Create(const KvCacheOptions& options);
 
+  KvCache(KvCache&&) = default;
+  KvCache& operator=(KvCache&&) = default;
+  // Clone() says that elements are copied.
+  KvCache(const KvCache&) = delete;
+  KvCache& operator=(const KvCache&) = delete;
+
   const KvCacheOptions& options() const { return options_; }
   int64_t batch() const { return options_.batch; }
   int64_t capacity() const { return options_.capacity; }

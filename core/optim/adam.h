@@ -70,6 +70,12 @@ class Adam {
                                      absl::Span<const Tensor> params,
                                      const std::vector<bool>& decay = {});
 
+  // The moments are one object's: another takes a copy by SetState().
+  Adam(Adam&&) = default;
+  Adam& operator=(Adam&&) = default;
+  Adam(const Adam&) = delete;
+  Adam& operator=(const Adam&) = delete;
+
   // Updates the elements of `params` in place; grads[i] is like params[i].
   // `lr` is finite and >= 0; without it, that of the options.
   // Errors: InvalidArgument naming the index, the expected and the actual if a

@@ -76,6 +76,12 @@ class Sgd {
                                     absl::Span<const Tensor> params,
                                     const std::vector<bool>& decay = {});
 
+  // The momentum is one object's: another takes a copy by SetState().
+  Sgd(Sgd&&) = default;
+  Sgd& operator=(Sgd&&) = default;
+  Sgd(const Sgd&) = delete;
+  Sgd& operator=(const Sgd&) = delete;
+
   // Updates the elements of `params` in place; grads[i] is like params[i].
   // `lr` is finite and >= 0; without it, that of the options.
   // Errors: InvalidArgument naming the index, the expected and the actual if a
