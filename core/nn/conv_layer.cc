@@ -39,12 +39,15 @@ absl::StatusOr<Conv2dLayer> Conv2dLayer::Create(
   const int64_t last = options.transposed ? options.in : options.out;
   const int64_t other =
       (options.transposed ? options.out : options.in) / options.conv.groups;
+  // First, because fans are products of these extents.
+  SEPTET_ASSIGN_OR_RETURN(
+      const Shape shape,
+      Shape::Create({options.kernel_h, options.kernel_w, other, last}),
+      _ << "parameter '" << scope.FullName("weight") << "'");
   const Fans fans = ConvFans(options.kernel_h, options.kernel_w, other, last);
   SEPTET_ASSIGN_OR_RETURN(
       layer.weight_,
-      scope.Parameter("weight",
-                      {options.kernel_h, options.kernel_w, other, last},
-                      options.weight_init, fans));
+      scope.Parameter("weight", shape, options.weight_init, fans));
   if (options.bias) {
     SEPTET_ASSIGN_OR_RETURN(
         layer.bias_, scope.Parameter("bias", {options.out}, options.bias_init,

@@ -495,6 +495,24 @@ TEST_F(LayersTest, Errors) {
               invalid("a: linear layer: in is 0, expected >= 1"));
   EXPECT_THAT(LinearLayer::Create({1, -1}, Root()),
               invalid("linear layer: out is -1, expected >= 1"));
+  // More than can be counted is an error, too.
+  constexpr int64_t kHuge = int64_t{1} << 40;
+  EXPECT_THAT(LinearLayer::Create({kHuge, kHuge}, Root().Sub("a")),
+              invalid("parameter 'a.weight': shape [1099511627776, "
+                      "1099511627776] has more elements than fit"));
+  EXPECT_THAT(EmbeddingLayer::Create({kHuge, kHuge}, Root()),
+              invalid("parameter 'weight': shape"));
+  LinearLayerOptions joint{kHuge, kHuge};
+  joint.weight_parts = {{kHuge}};
+  EXPECT_THAT(LinearLayer::Create(joint, Root().Sub("a")),
+              invalid("parameter 'a.weight': shape"));
+  joint.weight_parts = {{int64_t{1} << 62}, {int64_t{1} << 62}};
+  EXPECT_THAT(LinearLayer::Create(joint, Root()),
+              invalid("the parts have more outputs than fit"));
+  Conv2dLayerOptions wide;
+  wide.in = wide.out = kHuge;
+  EXPECT_THAT(Conv2dLayer::Create(wide, Root().Sub("a")),
+              invalid("parameter 'a.weight': shape"));
   EXPECT_THAT(EmbeddingLayer::Create({0, 1}, Root()),
               invalid("embedding: count is 0"));
   EXPECT_THAT(EmbeddingLayer::Create({1, 0}, Root()),

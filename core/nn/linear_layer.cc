@@ -11,6 +11,7 @@
 #include "septet/core/nn/initializer.h"
 #include "septet/core/nn/parameter_scope.h"
 #include "septet/core/nn/validate.h"
+#include "septet/core/tensor/shape.h"
 #include "septet/core/tensor/tensor.h"
 
 namespace septet {
@@ -22,7 +23,12 @@ absl::Status LinearLayerOptions::Validate() const {
   for (const LinearPart& part : weight_parts) {
     SEPTET_RETURN_IF_ERROR(
         RequireAtLeast("linear layer", "a part's out", part.out, 1));
-    sum += part.out;
+    if (__builtin_add_overflow(sum, part.out, &sum)) {
+      return absl::InvalidArgumentError(absl::StrCat(
+          "linear layer: the parts have more outputs than fit into 63 bits, "
+          "expected ",
+          out));
+    }
   }
   if (weight_parts.empty() || sum == out) return absl::OkStatus();
   return absl::InvalidArgumentError(absl::StrCat(
@@ -33,13 +39,16 @@ namespace {
 
 absl::StatusOr<Tensor> DrawParts(const LinearLayerOptions& options,
                                  const ParameterScope& scope) {
+  SEPTET_ASSIGN_OR_RETURN(
+      const Shape shape, Shape::Create({options.in, options.out}),
+      _ << "parameter '" << scope.FullName("weight") << "'");
   Tensor weight;
   int64_t begin = 0;
   for (const LinearPart& part : options.weight_parts) {
     // Drawn whole, so that an element's numbers are those of its place.
-    SEPTET_ASSIGN_OR_RETURN(const Tensor drawn,
-                            scope.Draw("weight", {options.in, options.out},
-                                       part.init, Fans{options.in, part.out}));
+    SEPTET_ASSIGN_OR_RETURN(
+        const Tensor drawn,
+        scope.Draw("weight", shape, part.init, Fans{options.in, part.out}));
     if (begin == 0) {
       weight = drawn;
     } else {

@@ -50,6 +50,14 @@ absl::Status MultiHeadAttentionOptions::Validate() const {
         kName, ": heads is ", heads, ", expected a divisor of dim, ", dim,
         ", where head_dim is not given"));
   }
+  // Outputs of the joint projection, at most.
+  int64_t width = 0;
+  if (__builtin_mul_overflow(heads, int64_t{3}, &width) ||
+      __builtin_mul_overflow(width, Resolved().head_dim, &width)) {
+    return absl::InvalidArgumentError(absl::StrCat(
+        kName, ": heads is ", heads, " and head_dim is ", Resolved().head_dim,
+        ", more channels than fit into 63 bits"));
+  }
   if (!std::isfinite(scale)) {
     return absl::InvalidArgumentError(
         absl::StrCat(kName, ": scale is ", scale, ", expected finite"));

@@ -2,12 +2,14 @@
 #include "septet/core/nn/parameter_scope.h"
 
 #include <cstdint>
+#include <initializer_list>
 #include <string>
 #include <utility>
 
 #include "absl/status/statusor.h"
 #include "absl/strings/str_cat.h"
 #include "absl/strings/string_view.h"
+#include "absl/types/span.h"
 #include "septet/core/base/status_macros.h"
 #include "septet/core/nn/initializer.h"
 #include "septet/core/nn/parameters.h"
@@ -67,6 +69,16 @@ absl::StatusOr<ParameterId> ParameterScope::Parameter(absl::string_view name,
                                                       bool decay) const {
   SEPTET_ASSIGN_OR_RETURN(Tensor value, Draw(name, shape, init, fans));
   return Add(name, std::move(value), {/*trained=*/true, decay});
+}
+
+absl::StatusOr<ParameterId> ParameterScope::Parameter(
+    absl::string_view name, std::initializer_list<int64_t> dims,
+    const Initializer& init, const Fans& fans, bool decay) const {
+  SEPTET_ASSIGN_OR_RETURN(
+      const Shape shape,
+      Shape::Create(absl::MakeConstSpan(dims.begin(), dims.size())),
+      _ << "parameter '" << FullName(name) << "'");
+  return Parameter(name, shape, init, fans, decay);
 }
 
 absl::StatusOr<ParameterId> ParameterScope::Buffer(

@@ -15,6 +15,7 @@
 #define SEPTET_CORE_NN_PARAMETER_SCOPE_H_
 
 #include <cstdint>
+#include <initializer_list>
 #include <string>
 #include <utility>
 
@@ -50,6 +51,13 @@ class ParameterScope {
   // Initializer::Fill; ResourceExhausted.
   absl::StatusOr<ParameterId> Parameter(absl::string_view name,
                                         const Shape& shape,
+                                        const Initializer& init,
+                                        const Fans& fans = {},
+                                        bool decay = true) const;
+  // The same for extents as options have them: InvalidArgument if there are
+  // too many elements to count, where a Shape would abort.
+  absl::StatusOr<ParameterId> Parameter(absl::string_view name,
+                                        std::initializer_list<int64_t> dims,
                                         const Initializer& init,
                                         const Fans& fans = {},
                                         bool decay = true) const;

@@ -271,8 +271,19 @@ absl::Status ParameterStore::Import(
     return absl::InvalidArgumentError(
         absl::StrCat("import of parameters: ", absl::StrJoin(problems, "; ")));
   }
+  // An entry may be given memory of this store, as Export() hands it out: that
+  // of another one is read before anything is written.
+  std::vector<Tensor> kept(copies.size());
+  for (size_t i = 0; i < copies.size(); ++i) {
+    const auto& [to, from] = copies[i];
+    for (const auto& [other, unused] : copies) {
+      if (other == to || !other->SharesStorageWith(*from)) continue;
+      SEPTET_ASSIGN_OR_RETURN(kept[i], from->Clone());
+      copies[i].second = &kept[i];
+      break;
+    }
+  }
   for (const auto& [to, from] : copies) {
-    // An entry may be given its own memory, as Export() hands it out.
     if (to->SharesStorageWith(*from)) {
       SEPTET_ASSIGN_OR_RETURN(const Tensor copy, from->Clone());
       SEPTET_RETURN_IF_ERROR(to->CopyFrom(copy));

@@ -239,6 +239,16 @@ TEST(ParameterStoreTest, ImportListsAllThatIsWrongAndChangesNothing) {
                        AllOf(HasSubstr("20 unknown: "), HasSubstr(", ..."))));
 }
 
+TEST(ParameterStoreTest, ImportOfItsOwnMemoryUnderOtherNames) {
+  ParameterStore store;
+  SEPTET_ASSERT_OK_AND_ASSIGN(const ParameterId a, store.Add("a", Value({1})));
+  SEPTET_ASSERT_OK_AND_ASSIGN(const ParameterId b, store.Add("b", Value({2})));
+  SEPTET_ASSERT_OK(
+      store.Import({{"a", store.tensor(b)}, {"b", store.tensor(a)}}));
+  EXPECT_EQ(store.tensor(a).item<float>(), 2);
+  EXPECT_EQ(store.tensor(b).item<float>(), 1);
+}
+
 TEST(ParameterScopeTest, NamesStreamsAndStability) {
   ParameterStore store;
   const ParameterScope root(&store, {3, DType::kF64});

@@ -378,12 +378,15 @@ absl::StatusOr<Tensor> Transformer::Extend(const BoundParameters& p,
   const KvCacheOptions& c = cache->options();
   const MultiHeadAttentionOptions attention =
       AttentionLayerOptions(options_).Resolved();
+  const int64_t extra = position_ == nullptr ? 0 : position_->ExtraDim();
   if (c.layers != std::max<int64_t>(options_.layers, 1) ||
-      c.kv_heads != attention.kv_heads || c.head_dim != attention.head_dim) {
-    return absl::InvalidArgumentError(absl::StrCat(
-        kName, ": the cache has ", c.layers, " layers of ", c.kv_heads,
-        " heads of ", c.head_dim, ", expected ", options_.layers, " of ",
-        attention.kv_heads, " of ", attention.head_dim));
+      c.kv_heads != attention.kv_heads || c.head_dim != attention.head_dim ||
+      c.extra_dim != extra) {
+    return absl::InvalidArgumentError(
+        absl::StrCat(kName, ": the cache has ", c.layers, " layers of ",
+                     c.kv_heads, " heads of ", c.head_dim, " and ", c.extra_dim,
+                     ", expected ", options_.layers, " of ", attention.kv_heads,
+                     " of ", attention.head_dim, " and ", extra));
   }
   for (const Var& var : p.trained()) {
     if (var.tape() != nullptr) {

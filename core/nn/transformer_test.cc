@@ -379,6 +379,52 @@ TEST(TransformerTest, GradientsOfEveryParameter) {
   }
 }
 
+// A batch padded in front, as prompts are for generation: the mask hides the
+// padding and positions count from the first token. Values and gradients are
+// those of the row alone, with and without keep_self.
+TEST(TransformerTest, LeftPaddingChangesNothing) {
+  constexpr int64_t kTime = 6;
+  constexpr int64_t kPadding = 3;
+  const Tensor row = Tokens({1, kTime}, 13);
+  const Tensor targets = Tokens({1, kTime}, 13, 9);
+  std::vector<int64_t> tokens(kPadding, 5);
+  std::vector<int64_t> positions(kPadding, 0);
+  for (const int64_t id : row.ToVector<int64_t>()) {
+    positions.push_back(static_cast<int64_t>(tokens.size()) - kPadding);
+    tokens.push_back(id);
+  }
+  const Shape shape({1, kTime + kPadding});
+  TransformerInput padded;
+  padded.tokens = Tensor::FromValues<int64_t>(shape, tokens).value();
+  padded.positions = Tensor::FromValues<int64_t>(shape, positions).value();
+  const Tensor mask = Tensor::Full(shape, 1, DType::kBool).value();
+  std::fill_n(mask.mutable_data<bool>(), kPadding, false);
+  padded.mask.key_mask = mask;
+  for (const auto& [name, make] : Models()) {
+    SCOPED_TRACE(name);
+    const Model m = make(DType::kF64);
+    const auto run = [&](const TransformerInput& input) {
+      Tape tape;
+      const BoundParameters p = m.store.Watch(&tape);
+      const Var all = m.transformer->Forward(p, Pass(), input);
+      const Var logits = Slice(all, 1, all.dim(1) - kTime, all.dim(1));
+      std::vector<Tensor> results =
+          tape.Grad(CrossEntropy(logits, targets), p.trained()).value();
+      results.push_back(logits.tensor().Contiguous().value());
+      return results;
+    };
+    const std::vector<Tensor> want = run({row, {}, {}});
+    for (const bool keep_self : {false, true}) {
+      padded.mask.keep_self = keep_self;
+      const std::vector<Tensor> got = run(padded);
+      ASSERT_EQ(got.size(), want.size());
+      for (size_t i = 0; i < want.size(); ++i) {
+        ExpectNear(got[i], want[i], 1e-12);
+      }
+    }
+  }
+}
+
 TEST(TransformerTest, DropoutInFivePlaces) {
   const Tensor tokens = Tokens({2, 5}, 13);
   double TransformerOptions::*const places[] = {
@@ -636,8 +682,14 @@ TEST(TransformerCacheTest, ErrorsLeaveTheCacheAsItWas) {
   other.layers = 3;
   SEPTET_ASSERT_OK_AND_ASSIGN(KvCache wrong, KvCache::Create(other));
   EXPECT_THAT(m.transformer->Extend(p, tokens, &wrong),
-              invalid("the cache has 3 layers of 2 heads of 4, expected 2 of "
-                      "2 of 4"));
+              invalid("the cache has 3 layers of 2 heads of 4 and 0, expected "
+                      "2 of 2 of 4 and 0"));
+  other.layers = 2;
+  other.extra_dim = 1;
+  SEPTET_ASSERT_OK_AND_ASSIGN(KvCache gated, KvCache::Create(other));
+  EXPECT_THAT(m.transformer->Extend(p, tokens, &gated),
+              invalid("of 4 and 1, expected 2 of 2 of 4 and 0"));
+  other.extra_dim = 0;
   SEPTET_ASSERT_OK_AND_ASSIGN(KvCache narrow,
                               m.transformer->MakeCache(2, 20, DType::kF32));
   EXPECT_THAT(m.transformer->Extend(p, tokens, &narrow),
@@ -796,6 +848,8 @@ TEST(TransformerTest, Errors) {
        "kv_heads is 3, expected a divisor of heads, 2"},
       {[](auto& o) { o.kv_heads = -1; }, "kv_heads is -1"},
       {[](auto& o) { o.head_dim = -1; }, "head_dim is -1"},
+      {[](auto& o) { o.head_dim = int64_t{1} << 61; },
+       "heads is 2 and head_dim is 2305843009213693952, more channels than"},
       {[](auto& o) { o.ffn_dim = 0; }, "ffn_dim is 0"},
       {[](auto& o) { o.norm_eps = -1; }, "norm_eps is -1"},
       {[](auto& o) { o.residual_scale = -1; }, "residual_scale is -1"},
