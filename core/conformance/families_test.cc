@@ -181,22 +181,23 @@ TEST(FamiliesTest, OptionsOutOfRangeAreErrors) {
   Parts parts = ReadParts("offline_rl/target_ema");
   parts.options["tau"] = "1.5";
   EXPECT_THAT(parts.Run().failures,
-              ElementsAre(HasSubstr("tau is 1.5, want 0 <= tau <= 1")));
+              ElementsAre(HasSubstr("tau is 1.5, expected 0 <= tau <= 1")));
   parts = ReadParts("offline_rl/adam");
   parts.options["b2"] = "1";
   EXPECT_THAT(parts.Run().failures,
-              Contains(HasSubstr("beta2 is 1, want 0 <= beta2 < 1")));
+              Contains(HasSubstr("beta2 is 1, expected 0 <= beta2 < 1")));
   parts = ReadParts("offline_rl/adam");
   parts.options["cosine"] = "decay_steps=0";
   EXPECT_THAT(parts.Run().failures,
-              Contains(HasSubstr("schedule: steps is 0, want steps >= 1")));
+              Contains(HasSubstr("schedule: steps is 0, expected steps >= 1")));
   parts = ReadParts("nat/transfer_optim");
   parts.options["momentum"] = "1";
   EXPECT_THAT(parts.Run().failures,
-              Contains(HasSubstr("momentum is 1, want 0 <= momentum < 1")));
+              Contains(HasSubstr("momentum is 1, expected 0 <= momentum < 1")));
   parts = ReadParts("nat/transfer_optim");
   parts.options["t0"] = "-1";
-  EXPECT_THAT(parts.Run().failures, Contains(HasSubstr("start is -1, want")));
+  EXPECT_THAT(parts.Run().failures,
+              Contains(HasSubstr("start is -1, expected")));
 }
 
 // ------------------------------------------- other shapes and other options

@@ -29,7 +29,7 @@ using optim_internal::ValidateTensor;
 absl::Status ValidateLr(double lr) {
   if (std::isfinite(lr) && lr >= 0) return absl::OkStatus();
   return absl::InvalidArgumentError(
-      absl::StrCat("adam: lr is ", lr, ", want a finite lr >= 0"));
+      absl::StrCat("adam: lr is ", lr, ", expected a finite lr >= 0"));
 }
 
 // 1 - beta^t for beta in [0, 1), t >= 1. beta - 1 is exact from 1/2 on, and
@@ -62,17 +62,17 @@ absl::Status AdamOptions::Validate() const {
   for (const auto& [name, beta] : betas) {
     if (!(beta >= 0 && beta < 1)) {
       return absl::InvalidArgumentError(absl::StrCat(
-          "adam: ", name, " is ", beta, ", want 0 <= ", name, " < 1"));
+          "adam: ", name, " is ", beta, ", expected 0 <= ", name, " < 1"));
     }
   }
   if (!(std::isfinite(eps) && eps >= 0)) {
     return absl::InvalidArgumentError(
-        absl::StrCat("adam: eps is ", eps, ", want a finite eps >= 0"));
+        absl::StrCat("adam: eps is ", eps, ", expected a finite eps >= 0"));
   }
   if (!(std::isfinite(weight_decay) && weight_decay >= 0)) {
     return absl::InvalidArgumentError(
         absl::StrCat("adam: weight_decay is ", weight_decay,
-                     ", want a finite weight_decay >= 0"));
+                     ", expected a finite weight_decay >= 0"));
   }
   return absl::OkStatus();
 }

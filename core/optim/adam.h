@@ -12,6 +12,8 @@
 // With weight_decay it is AdamW (Loshchilov and Hutter, Decoupled Weight Decay
 // Regularization, 2019, arXiv 1711.05101, algorithm 2 as PyTorch and optax have
 // it): p <- p - lr weight_decay p first, for the parameters that `decay` names.
+// What torch.optim.Adam calls weight_decay, the penalty's gradient added to g,
+// is not offered.
 //
 // eps stands outside the root, as in PyTorch and optax. The two corrections are
 // computed in float64 as -expm1(t log(beta)): 1 - 0.999^1 as written would lose

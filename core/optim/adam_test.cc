@@ -278,21 +278,24 @@ TEST(AdamTest, NoParametersIsNoWork) {
 TEST(AdamTest, RefusesOptionsOutOfRange) {
   const auto error = [](AdamOptions options) { return options.Validate(); };
   const double inf = std::numeric_limits<double>::infinity();
-  EXPECT_THAT(error({-1, 0.9, 0.999, 1e-8}),
-              StatusIs(kInvalid, HasSubstr("lr is -1, want a finite lr >= 0")));
+  EXPECT_THAT(
+      error({-1, 0.9, 0.999, 1e-8}),
+      StatusIs(kInvalid, HasSubstr("lr is -1, expected a finite lr >= 0")));
   EXPECT_THAT(error({inf, 0.9, 0.999, 1e-8}),
               StatusIs(kInvalid, HasSubstr("lr is inf")));
-  EXPECT_THAT(error({1, 1, 0.999, 1e-8}),
-              StatusIs(kInvalid, HasSubstr("beta1 is 1, want 0 <= beta1 < 1")));
+  EXPECT_THAT(
+      error({1, 1, 0.999, 1e-8}),
+      StatusIs(kInvalid, HasSubstr("beta1 is 1, expected 0 <= beta1 < 1")));
   EXPECT_THAT(error({1, 0.9, -0.1, 1e-8}),
               StatusIs(kInvalid, HasSubstr("beta2 is -0.1")));
   EXPECT_THAT(error({1, 0.9, std::nan(""), 1e-8}),
               StatusIs(kInvalid, HasSubstr("beta2 is nan")));
   EXPECT_THAT(error({1, 0.9, 0.999, -1e-8}),
               StatusIs(kInvalid, HasSubstr("eps is -1e-08")));
-  EXPECT_THAT(error({1, 0.9, 0.9, 1e-8, -1}),
-              StatusIs(kInvalid, HasSubstr("weight_decay is -1, want a finite "
-                                           "weight_decay >= 0")));
+  EXPECT_THAT(
+      error({1, 0.9, 0.9, 1e-8, -1}),
+      StatusIs(kInvalid, HasSubstr("weight_decay is -1, expected a finite "
+                                   "weight_decay >= 0")));
   EXPECT_THAT(error({1, 0.9, 0.9, 1e-8, inf}),
               StatusIs(kInvalid, HasSubstr("weight_decay is inf")));
   const Tensor p = *Tensor::Zeros({2}, DType::kF32);
@@ -309,8 +312,9 @@ TEST(AdamTest, RefusesTensorsItCannotUpdate) {
   const Tensor transposed = *f32.Permute({1, 0});
   EXPECT_THAT(
       Adam::Create({}, {f32, bf16}),
-      StatusIs(kInvalid,
-               HasSubstr("parameter 1 is bf16 [2, 3], want dtype f32 or f64")));
+      StatusIs(
+          kInvalid,
+          HasSubstr("parameter 1 is bf16 [2, 3], expected dtype f32 or f64")));
   EXPECT_THAT(Adam::Create({}, {transposed}),
               StatusIs(kInvalid, HasSubstr("parameter 0 (f32 [3, 2]) is not "
                                            "contiguous")));
@@ -321,15 +325,17 @@ TEST(AdamTest, RefusesTensorsItCannotUpdate) {
   const Tensor other = *Tensor::Zeros({3, 2}, DType::kF32);
   const Tensor f64 = *Tensor::Zeros({2, 3}, DType::kF64);
   EXPECT_THAT(adam.Step({f32}, {f32}),
-              StatusIs(kInvalid, HasSubstr("1 parameters given, want 2")));
+              StatusIs(kInvalid, HasSubstr("1 parameters given, expected 2")));
   EXPECT_THAT(adam.Step({f32, f32}, {f32}),
-              StatusIs(kInvalid, HasSubstr("1 gradients given, want 2")));
-  EXPECT_THAT(adam.Step({f32, f32}, {f32, other}),
-              StatusIs(kInvalid,
-                       HasSubstr("gradient 1 is f32 [3, 2], want f32 [2, 3]")));
-  EXPECT_THAT(adam.Step({f32, f64}, {f32, f32}),
-              StatusIs(kInvalid, HasSubstr("parameter 1 is f64 [2, 3], want "
-                                           "f32 [2, 3]")));
+              StatusIs(kInvalid, HasSubstr("1 gradients given, expected 2")));
+  EXPECT_THAT(
+      adam.Step({f32, f32}, {f32, other}),
+      StatusIs(kInvalid,
+               HasSubstr("gradient 1 is f32 [3, 2], expected f32 [2, 3]")));
+  EXPECT_THAT(
+      adam.Step({f32, f64}, {f32, f32}),
+      StatusIs(kInvalid, HasSubstr("parameter 1 is f64 [2, 3], expected "
+                                   "f32 [2, 3]")));
   EXPECT_THAT(adam.Step({f32, f32}, {Tensor(), f32}),
               StatusIs(kInvalid, HasSubstr("gradient 0 has no elements")));
   EXPECT_THAT(adam.Step({f32, f32}, {f32, transposed}),
@@ -367,14 +373,15 @@ TEST(AdamTest, RefusesAStateThatIsNotItsOwn) {
   state[1].second = *Tensor::Zeros({3}, DType::kF32);
   EXPECT_THAT(
       adam.SetState(state),
-      StatusIs(kInvalid, HasSubstr("\"m.0\" is f32 [3], want f32 [2]")));
+      StatusIs(kInvalid, HasSubstr("\"m.0\" is f32 [3], expected f32 [2]")));
   state = good;
   state[0].second = *Tensor::Full({}, -1, DType::kI64);
   EXPECT_THAT(adam.SetState(state),
-              StatusIs(kInvalid, HasSubstr("\"step\" is -1, want >= 0")));
+              StatusIs(kInvalid, HasSubstr("\"step\" is -1, expected >= 0")));
   state[0].second = *Tensor::Full({}, 1, DType::kF32);
-  EXPECT_THAT(adam.SetState(state),
-              StatusIs(kInvalid, HasSubstr("\"step\" is f32 [], want i64 []")));
+  EXPECT_THAT(
+      adam.SetState(state),
+      StatusIs(kInvalid, HasSubstr("\"step\" is f32 [], expected i64 []")));
   EXPECT_EQ(adam.step(), 0);
 }
 

@@ -66,7 +66,7 @@ double Norm(absl::Span<const Tensor> grads, const std::vector<int64_t>& ends) {
 absl::Status ValidateBound(absl::string_view name, double bound) {
   if (std::isfinite(bound) && bound >= 0) return absl::OkStatus();
   return absl::InvalidArgumentError(
-      absl::StrCat(name, " is ", bound, ", want a finite value >= 0"));
+      absl::StrCat(name, " is ", bound, ", expected a finite value >= 0"));
 }
 
 }  // namespace

@@ -162,12 +162,12 @@ TEST(ClipTest, ErrorsNameWhatIsWrong) {
   const Tensor columns = *(*Tensor::Zeros({2, 3}, DType::kF32)).Permute({1, 0});
   EXPECT_THAT(ClipGradNorm({good}, {-1}),
               StatusIs(kInvalid, HasSubstr("clip_grad_norm: max_norm is -1, "
-                                           "want a finite value >= 0")));
+                                           "expected a finite value >= 0")));
   EXPECT_THAT(ClipGradNorm({good}, {kNan}),
               StatusIs(kInvalid, HasSubstr("max_norm is nan")));
   EXPECT_THAT(ClipGradNorm({good, half}, {1}),
               StatusIs(kInvalid, HasSubstr("clip_grad_norm: gradient 1 is f16 "
-                                           "[2], want dtype f32 or f64")));
+                                           "[2], expected dtype f32 or f64")));
   EXPECT_THAT(ClipGradNorm({good, Tensor()}, {1}),
               StatusIs(kInvalid, HasSubstr("gradient 1 has no elements")));
   EXPECT_THAT(GlobalNorm({columns}),
@@ -175,7 +175,7 @@ TEST(ClipTest, ErrorsNameWhatIsWrong) {
                                            "2]) is not contiguous")));
   EXPECT_THAT(ClipGradValue({good}, {kInfinity}),
               StatusIs(kInvalid, HasSubstr("clip_grad_value: max_value is inf, "
-                                           "want a finite value >= 0")));
+                                           "expected a finite value >= 0")));
   const float mapped[2] = {4, 3};
   const Tensor read_only = *Tensor::FromExternal(mapped, {2}, DType::kF32,
                                                  /*read_only=*/true, nullptr);

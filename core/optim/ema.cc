@@ -20,7 +20,7 @@ namespace septet {
 absl::Status EmaOptions::Validate() const {
   if (tau >= 0 && tau <= 1) return absl::OkStatus();
   return absl::InvalidArgumentError(
-      absl::StrCat("ema: tau is ", tau, ", want 0 <= tau <= 1"));
+      absl::StrCat("ema: tau is ", tau, ", expected 0 <= tau <= 1"));
 }
 
 absl::Status UpdateEma(absl::Span<const Tensor> online,

@@ -114,18 +114,20 @@ TEST(EmaTest, RefusesWhatItCannotUpdate) {
   const Tensor transposed = *x.Permute({1, 0});
   for (const double tau : {-0.1, 1.1, std::nan("")}) {
     EXPECT_THAT(UpdateEma({x}, {tau}, {x}),
-                StatusIs(kInvalid, HasSubstr("want 0 <= tau <= 1")));
+                StatusIs(kInvalid, HasSubstr("expected 0 <= tau <= 1")));
   }
   EXPECT_THAT(UpdateEma({x, x}, {}, {x}),
               StatusIs(kInvalid, HasSubstr("2 online tensors given for 1")));
-  EXPECT_THAT(UpdateEma({x, f64}, {}, {x, x}),
-              StatusIs(kInvalid, HasSubstr("online 1 is f64 [2, 3], want f32 "
-                                           "[2, 3]")));
   EXPECT_THAT(
-      UpdateEma({other}, {}, {x}),
-      StatusIs(kInvalid, HasSubstr("online 0 is f32 [3], want f32 [2, 3]")));
-  EXPECT_THAT(UpdateEma({integer}, {}, {integer}),
-              StatusIs(kInvalid, HasSubstr("target 0 is i64 [2, 3], want")));
+      UpdateEma({x, f64}, {}, {x, x}),
+      StatusIs(kInvalid, HasSubstr("online 1 is f64 [2, 3], expected f32 "
+                                   "[2, 3]")));
+  EXPECT_THAT(UpdateEma({other}, {}, {x}),
+              StatusIs(kInvalid,
+                       HasSubstr("online 0 is f32 [3], expected f32 [2, 3]")));
+  EXPECT_THAT(
+      UpdateEma({integer}, {}, {integer}),
+      StatusIs(kInvalid, HasSubstr("target 0 is i64 [2, 3], expected")));
   EXPECT_THAT(UpdateEma({transposed}, {}, {transposed}),
               StatusIs(kInvalid, HasSubstr("target 0 (f32 [3, 2]) is not "
                                            "contiguous")));

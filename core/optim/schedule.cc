@@ -26,7 +26,7 @@ template <typename T>
 absl::Status OutOfRange(absl::string_view field, T value,
                         absl::string_view range) {
   return absl::InvalidArgumentError(
-      absl::StrCat("schedule: ", field, " is ", value, ", want ", range));
+      absl::StrCat("schedule: ", field, " is ", value, ", expected ", range));
 }
 
 bool IsRate(double x) { return std::isfinite(x) && x >= 0; }

@@ -146,24 +146,25 @@ TEST(ScheduleTest, RefusesWhatIsOutOfRange) {
     return StatusIs(absl::StatusCode::kInvalidArgument, HasSubstr(text));
   };
   EXPECT_THAT(error(Schedule::Constant(-1e-3)),
-              is("schedule: lr is -0.001, want a finite lr >= 0"));
+              is("schedule: lr is -0.001, expected a finite lr >= 0"));
   EXPECT_THAT(error(Schedule::Constant(std::nan(""))), is("lr is nan"));
-  EXPECT_THAT(error(Schedule::Cosine(1e-3, 0)), is("steps is 0, want"));
+  EXPECT_THAT(error(Schedule::Cosine(1e-3, 0)), is("steps is 0, expected"));
   EXPECT_THAT(error(Schedule::Linear(1e-3, 5, 1.5)),
-              is("final_fraction is 1.5, want 0 <= final_fraction <= 1"));
-  EXPECT_THAT(error(Schedule::Step(1, 5, 0, 0.5)), is("intervals is 0, want"));
+              is("final_fraction is 1.5, expected 0 <= final_fraction <= 1"));
+  EXPECT_THAT(error(Schedule::Step(1, 5, 0, 0.5)),
+              is("intervals is 0, expected"));
   EXPECT_THAT(error(Schedule::Step(1, 5, int64_t{1} << 31, 0.5)),
-              is("intervals is 2147483648, want"));
+              is("intervals is 2147483648, expected"));
   EXPECT_THAT(error(Schedule::Step(1, 5, 2, 1.5)),
-              is("gamma is 1.5, want gamma <= 1"));
-  EXPECT_THAT(error(Schedule::Inverse(1, 0, -1)), is("gamma is -1, want"));
-  EXPECT_THAT(error(Schedule::Inverse(1, -2, 1)), is("start is -2, want"));
+              is("gamma is 1.5, expected gamma <= 1"));
+  EXPECT_THAT(error(Schedule::Inverse(1, 0, -1)), is("gamma is -1, expected"));
+  EXPECT_THAT(error(Schedule::Inverse(1, -2, 1)), is("start is -2, expected"));
   Schedule schedule;
   schedule.warmup_steps = -1;
-  EXPECT_THAT(error(schedule), is("warmup_steps is -1, want"));
+  EXPECT_THAT(error(schedule), is("warmup_steps is -1, expected"));
   schedule = {};
   schedule.offset = -1;
-  EXPECT_THAT(error(schedule), is("offset is -1, want"));
+  EXPECT_THAT(error(schedule), is("offset is -1, expected"));
 }
 
 }  // namespace

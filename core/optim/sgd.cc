@@ -25,7 +25,7 @@ namespace {
 absl::Status ValidateLr(double lr) {
   if (std::isfinite(lr) && lr >= 0) return absl::OkStatus();
   return absl::InvalidArgumentError(
-      absl::StrCat("sgd: lr is ", lr, ", want a finite lr >= 0"));
+      absl::StrCat("sgd: lr is ", lr, ", expected a finite lr >= 0"));
 }
 
 template <typename T>
@@ -59,26 +59,26 @@ absl::Status SgdOptions::Validate() const {
   SEPTET_RETURN_IF_ERROR(ValidateLr(lr));
   if (!(momentum >= 0 && momentum < 1)) {
     return absl::InvalidArgumentError(absl::StrCat(
-        "sgd: momentum is ", momentum, ", want 0 <= momentum < 1"));
+        "sgd: momentum is ", momentum, ", expected 0 <= momentum < 1"));
   }
   if (!(dampening >= 0 && dampening <= 1)) {
     return absl::InvalidArgumentError(absl::StrCat(
-        "sgd: dampening is ", dampening, ", want 0 <= dampening <= 1"));
+        "sgd: dampening is ", dampening, ", expected 0 <= dampening <= 1"));
   }
   if (nesterov && (momentum == 0 || dampening != 0)) {
     return absl::InvalidArgumentError(absl::StrCat(
         "sgd: nesterov with momentum ", momentum, " and dampening ", dampening,
-        ", want momentum > 0 and dampening 0"));
+        ", expected momentum > 0 and dampening 0"));
   }
   if (!(std::isfinite(weight_decay) && weight_decay >= 0)) {
     return absl::InvalidArgumentError(
         absl::StrCat("sgd: weight_decay is ", weight_decay,
-                     ", want a finite weight_decay >= 0"));
+                     ", expected a finite weight_decay >= 0"));
   }
   if (decay_kind == SgdDecay::kUnscaled && weight_decay >= 1) {
     return absl::InvalidArgumentError(
         absl::StrCat("sgd: weight_decay is ", weight_decay,
-                     ", want weight_decay < 1 where it is unscaled"));
+                     ", expected weight_decay < 1 where it is unscaled"));
   }
   return absl::OkStatus();
 }

@@ -284,29 +284,30 @@ TEST(SgdTest, RefusesOptionsOutOfRange) {
     change(options);
     return options.Validate();
   };
-  EXPECT_THAT(
-      with([](SgdOptions& o) { o.lr = -1; }),
-      StatusIs(kInvalid, HasSubstr("sgd: lr is -1, want a finite lr >= 0")));
+  EXPECT_THAT(with([](SgdOptions& o) { o.lr = -1; }),
+              StatusIs(kInvalid,
+                       HasSubstr("sgd: lr is -1, expected a finite lr >= 0")));
   EXPECT_THAT(with([](SgdOptions& o) { o.momentum = 1; }),
-              StatusIs(kInvalid, HasSubstr("momentum is 1, want 0 <=")));
+              StatusIs(kInvalid, HasSubstr("momentum is 1, expected 0 <=")));
   EXPECT_THAT(with([](SgdOptions& o) { o.dampening = 1.5; }),
-              StatusIs(kInvalid, HasSubstr("dampening is 1.5, want 0 <=")));
-  EXPECT_THAT(with([](SgdOptions& o) { o.nesterov = true; }),
-              StatusIs(kInvalid, HasSubstr("nesterov with momentum 0 and "
-                                           "dampening 0, want momentum > 0")));
+              StatusIs(kInvalid, HasSubstr("dampening is 1.5, expected 0 <=")));
+  EXPECT_THAT(
+      with([](SgdOptions& o) { o.nesterov = true; }),
+      StatusIs(kInvalid, HasSubstr("nesterov with momentum 0 and "
+                                   "dampening 0, expected momentum > 0")));
   EXPECT_THAT(with([](SgdOptions& o) {
                 o.nesterov = true;
                 o.momentum = 0.9;
                 o.dampening = 0.5;
               }),
-              StatusIs(kInvalid, HasSubstr("and dampening 0.5, want")));
+              StatusIs(kInvalid, HasSubstr("and dampening 0.5, expected")));
   EXPECT_THAT(with([](SgdOptions& o) { o.weight_decay = std::nan(""); }),
               StatusIs(kInvalid, HasSubstr("weight_decay is nan")));
   EXPECT_THAT(with([](SgdOptions& o) {
                 o.weight_decay = 1;
                 o.decay_kind = SgdDecay::kUnscaled;
               }),
-              StatusIs(kInvalid, HasSubstr("want weight_decay < 1")));
+              StatusIs(kInvalid, HasSubstr("expected weight_decay < 1")));
   const Tensor p = *Tensor::Zeros({2}, DType::kF32);
   EXPECT_THAT(Sgd::Create({}, {p}, {true, true}),
               StatusIs(kInvalid, HasSubstr("sgd: decay has 2 entries for 1 "
@@ -318,16 +319,18 @@ TEST(SgdTest, RefusesTensorsItCannotUpdate) {
   const Tensor i64 = *Tensor::Zeros({2, 3}, DType::kI64);
   EXPECT_THAT(Sgd::Create({}, {f32, i64}),
               StatusIs(kInvalid, HasSubstr("sgd: parameter 1 is i64 [2, 3], "
-                                           "want dtype f32 or f64")));
+                                           "expected dtype f32 or f64")));
   Sgd sgd = *Sgd::Create({}, {f32, f32});
   const Tensor other = *Tensor::Zeros({3, 2}, DType::kF32);
-  EXPECT_THAT(sgd.Step({f32}, {f32}),
-              StatusIs(kInvalid, HasSubstr("sgd: 1 parameters given, want 2")));
-  EXPECT_THAT(sgd.Step({f32, f32}, {f32}),
-              StatusIs(kInvalid, HasSubstr("sgd: 1 gradients given, want 2")));
+  EXPECT_THAT(
+      sgd.Step({f32}, {f32}),
+      StatusIs(kInvalid, HasSubstr("sgd: 1 parameters given, expected 2")));
+  EXPECT_THAT(
+      sgd.Step({f32, f32}, {f32}),
+      StatusIs(kInvalid, HasSubstr("sgd: 1 gradients given, expected 2")));
   EXPECT_THAT(sgd.Step({f32, f32}, {f32, other}),
               StatusIs(kInvalid, HasSubstr("sgd: gradient 1 is f32 [3, 2], "
-                                           "want f32 [2, 3]")));
+                                           "expected f32 [2, 3]")));
   EXPECT_THAT(sgd.Step({f32, other}, {f32, f32}),
               StatusIs(kInvalid, HasSubstr("sgd: parameter 1 is f32 [3, 2]")));
   EXPECT_THAT(sgd.Step({f32, f32}, {f32, f32}, std::nan("")),
@@ -360,7 +363,7 @@ TEST(SgdTest, RefusesAStateThatIsNotItsOwn) {
   state = good;
   state[0].second = *Tensor::Full({}, -1, DType::kI64);
   EXPECT_THAT(sgd.SetState(state),
-              StatusIs(kInvalid, HasSubstr("\"step\" is -1, want >= 0")));
+              StatusIs(kInvalid, HasSubstr("\"step\" is -1, expected >= 0")));
   EXPECT_EQ(sgd.step(), 0);
 }
 

@@ -28,9 +28,9 @@ absl::Status ValidateTensor(const TensorName& name, const Tensor& tensor) {
         absl::StrCat(name.ToString(), " has no elements: it is undefined"));
   }
   if (tensor.dtype() != DType::kF32 && tensor.dtype() != DType::kF64) {
-    return absl::InvalidArgumentError(absl::StrCat(name.ToString(), " is ",
-                                                   tensor.DebugString(),
-                                                   ", want dtype f32 or f64"));
+    return absl::InvalidArgumentError(
+        absl::StrCat(name.ToString(), " is ", tensor.DebugString(),
+                     ", expected dtype f32 or f64"));
   }
   if (!tensor.IsContiguous()) {
     return absl::InvalidArgumentError(absl::StrCat(
@@ -50,8 +50,8 @@ absl::Status ValidateLike(const TensorName& name, const Tensor& tensor,
   if (!status.ok()) return status;
   if (tensor.dtype() != dtype || tensor.shape() != shape) {
     return absl::InvalidArgumentError(
-        absl::StrCat(name.ToString(), " is ", tensor.DebugString(), ", want ",
-                     DTypeName(dtype), " ", shape.ToString()));
+        absl::StrCat(name.ToString(), " is ", tensor.DebugString(),
+                     ", expected ", DTypeName(dtype), " ", shape.ToString()));
   }
   return absl::OkStatus();
 }
@@ -62,7 +62,7 @@ absl::Status ValidateCount(absl::string_view name, absl::string_view what,
                            size_t count, size_t expected) {
   if (count == expected) return absl::OkStatus();
   return absl::InvalidArgumentError(absl::StrCat(name, ": ", count, " ", what,
-                                                 " given, want ", expected,
+                                                 " given, expected ", expected,
                                                  ", as many as at Create"));
 }
 
@@ -100,7 +100,7 @@ absl::StatusOr<std::vector<bool>> DecayMask(absl::string_view name,
   if (decay.size() == count) return decay;
   return absl::InvalidArgumentError(
       absl::StrCat(name, ": decay has ", decay.size(), " entries for ", count,
-                   " parameters, want one each or none"));
+                   " parameters, expected one each or none"));
 }
 
 absl::StatusOr<std::vector<Tensor>> MatchState(
@@ -126,8 +126,8 @@ absl::StatusOr<std::vector<Tensor>> MatchState(
         tensor.shape() != want.shape()) {
       return absl::InvalidArgumentError(absl::StrCat(
           name, ": state \"", entry, "\" is ",
-          tensor.has_storage() ? tensor.DebugString() : "undefined", ", want ",
-          want.DebugString()));
+          tensor.has_storage() ? tensor.DebugString() : "undefined",
+          ", expected ", want.DebugString()));
     }
     sources[k] = &tensor;
   }
@@ -140,7 +140,7 @@ absl::StatusOr<std::vector<Tensor>> MatchState(
   const int64_t step = sources[0]->item<int64_t>();
   if (step < 0) {
     return absl::InvalidArgumentError(
-        absl::StrCat(name, ": state \"step\" is ", step, ", want >= 0"));
+        absl::StrCat(name, ": state \"step\" is ", step, ", expected >= 0"));
   }
   // Copies: a source may be a view of another's memory, or of ours.
   std::vector<Tensor> copies;
