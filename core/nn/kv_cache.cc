@@ -130,6 +130,12 @@ absl::Status KvCache::Truncate(int64_t length) {
     return absl::InvalidArgumentError(absl::StrCat(
         "kv cache: truncate to ", length, " slots, expected 0 to ", length_));
   }
+  for (int64_t b = 0; length > 0 && b < batch(); ++b) {
+    if (padding_[b] < length) continue;
+    return absl::InvalidArgumentError(absl::StrCat(
+        "kv cache: truncate to ", length, " slots, but row ", b, " begins in ",
+        "slot ", padding_[b], ", expected 0 or more than that"));
+  }
   length_ = length;
   if (length == 0) {
     padding_.assign(batch(), 0);

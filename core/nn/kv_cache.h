@@ -79,7 +79,8 @@ class KvCache {
   absl::StatusOr<KvCache> Select(absl::Span<const int64_t> rows) const;
 
   // Forgets all slots from `length` on. InvalidArgument unless 0 <= length <=
-  // length(). With 0 the padding is forgotten, too.
+  // length(), and if a row would keep nothing but padding. With 0 the padding
+  // is forgotten, too.
   absl::Status Truncate(int64_t length);
 
   // FailedPrecondition, with the numbers, unless `count` more slots are free.

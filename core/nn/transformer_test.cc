@@ -637,6 +637,15 @@ TEST(TransformerCacheTest, RowsAreClonedAndSelected) {
   EXPECT_THAT(cache.Truncate(9),
               StatusIs(absl::StatusCode::kInvalidArgument,
                        HasSubstr("truncate to 9 slots, expected 0 to 5")));
+  // Row 1 would have no token, and its next ones would be hidden as padding.
+  EXPECT_THAT(cache.Truncate(2),
+              StatusIs(absl::StatusCode::kInvalidArgument,
+                       HasSubstr("truncate to 2 slots, but row 1 begins in "
+                                 "slot 2, expected 0 or more than that")));
+  EXPECT_EQ(cache.length(), 5);
+  SEPTET_EXPECT_OK(cache.Truncate(3));
+  SEPTET_EXPECT_OK(cache.Truncate(0));
+  EXPECT_FALSE(cache.has_padding());
 }
 
 TEST(TransformerCacheTest, ErrorsLeaveTheCacheAsItWas) {
