@@ -11,9 +11,10 @@
 // All sums follow the trees of reduce_kernels.h, and no product is fused with a
 // sum: the bits are the same on every machine.
 //
-// A row is read from memory once: its later passes find it in the cache. Before
-// the last one writes y past the caches, the next row is fetched (backward:
-// while it does), so that memory is never idle for long.
+// A row is read from memory once: its later passes find it in the cache. What
+// the forward function reads is one walk, which processors fetch ahead by
+// themselves, and sooner than if it asked for the next row. The backward
+// function, of two walks, asks for its next rows while it writes.
 #if defined(SEPTET_CORE_OPS_NORM_ROWS_INL_H_) == defined(HWY_TARGET_TOGGLE)
 #ifdef SEPTET_CORE_OPS_NORM_ROWS_INL_H_
 #undef SEPTET_CORE_OPS_NORM_ROWS_INL_H_
@@ -119,8 +120,6 @@ void NormForward(size_t rows, size_t groups, size_t n, const T* x,
     return;
   }
   const T size = static_cast<T>(n == 0 ? 1 : n);
-  const bool fetch =
-      mode == StoreMode::kStreaming && n * sizeof(T) <= kPrefetchRowBytes;
   size_t group = 0;
   for (size_t r = 0; r < rows; ++r, x += n, y += n) {
     T m = 0;
@@ -131,12 +130,10 @@ void NormForward(size_t rows, size_t groups, size_t n, const T* x,
           size;
       mean[r] = m;
     }
-    const T* next = fetch && r + 1 < rows ? x + n : nullptr;
     const T variance =
         TreeReduce<SumOp, T>(n,
-                             [x, m, next](auto d, size_t i, size_t count)
+                             [x, m](auto d, size_t i, size_t count)
                                  SEPTET_LAMBDA {
-                                   if (next != nullptr) hwy::Prefetch(next + i);
                                    auto v = LoadSome(d, x + i, count);
                                    if constexpr (kCentre) {
                                      v = hn::Sub(v, hn::Set(d, m));
