@@ -258,9 +258,13 @@ Var BatchNormEvaluation(const Var& x, const Var& scale, const Var& bias,
       !status.ok()) {
     return status;
   }
+  // The tape keeps the mean for the gradient of scale; the caller may update
+  // his before that is taken. (The variance enters by a function of it.)
+  const absl::StatusOr<Tensor> mean = running_mean.Clone();
+  if (!mean.ok()) return mean.status();
   Var multiplier = Rsqrt(AddScalar(running_variance, eps));
   if (scale.defined()) multiplier = Mul(multiplier, scale);
-  return ChannelAffine(x, running_mean, multiplier, bias);
+  return ChannelAffine(x, *mean, multiplier, bias);
 }
 
 absl::Status UpdateRunningStatistics(const BatchNormResult& batch,

@@ -38,7 +38,7 @@ struct BatchNormResult {
 
 // x: [..., C], f32 or f64, rank 2 to 8 ([N, C], [N, H, W, C]), at least one
 // element a channel. scale and bias: [C], each may be an undefined Var (1 and
-// 0). eps >= 0. One element a channel gives y = bias.
+// 0). eps >= 0; with eps = 0 a constant channel gives NaN, else y = bias.
 // Errors, in y: InvalidArgument naming the argument, expected and actual.
 // y is differentiable any number of times in x, scale and bias, the statistics
 // being functions of x (higher derivatives through elementary ops).
@@ -46,8 +46,9 @@ BatchNormResult BatchNormTraining(const Var& x, const Var& scale,
                                   const Var& bias, double eps);
 
 // x, scale, bias and eps as above, but x may have no rows. running_mean and
-// running_variance: [C] of x's dtype, constants: no gradient reaches them.
-// Errors as above. Differentiable any number of times.
+// running_variance: [C] of x's dtype, constants: no gradient reaches them, and
+// a later update of them changes no gradient of this y. Errors as above.
+// Differentiable any number of times.
 Var BatchNormEvaluation(const Var& x, const Var& scale, const Var& bias,
                         const Tensor& running_mean,
                         const Tensor& running_variance, double eps);

@@ -11,6 +11,7 @@
 #include <vector>
 
 #include "absl/status/status.h"
+#include "absl/status/statusor.h"
 #include "absl/types/span.h"
 #include "gmock/gmock.h"
 #include "gtest/gtest.h"
@@ -214,6 +215,56 @@ TEST(BatchNormTest, EvaluationUsesTheStoredStatistics) {
                                        in[1], in[2], mean, variance, 1e-3);
   SEPTET_ASSERT_OK(none);
   EXPECT_EQ(none.shape(), Shape({0, 4}));
+}
+
+// The gradients of sum(y^2) for an evaluation of v, after `update`.
+std::vector<double> GradientsAfter(const std::vector<Tensor>& in,
+                                   const Function& fn,
+                                   const std::function<void()>& update) {
+  Tape tape;
+  std::vector<Var> watched;
+  for (const Tensor& x : in) watched.push_back(tape.Watch(x));
+  const Var y = Sum(Square(fn(watched)));
+  update();
+  std::vector<double> result;
+  const absl::StatusOr<std::vector<Tensor>> grads = tape.Grad(y, watched);
+  SEPTET_EXPECT_OK(grads);
+  if (!grads.ok()) return result;
+  for (const Tensor& grad : *grads) {
+    const std::vector<double> values = grad.ToVector<double>();
+    result.insert(result.end(), values.begin(), values.end());
+  }
+  return result;
+}
+
+TEST(BatchNormTest, UpdatesChangeNoGradientOfAnEarlierEvaluation) {
+  const std::vector<Tensor> in = Inputs({5, 4}, DType::kF64);
+  const Tensor mean = RandomTensor({4}, DType::kF64, 4);
+  const Tensor variance = RandomTensor({4}, DType::kF64, 5, 0.5, 2);
+  const Tensor sd = RandomTensor({4}, DType::kF64, 6, 0.5, 2);
+  const Function plain = [&](absl::Span<const Var> v) {
+    return BatchNormEvaluation(v[0], v[1], v[2], mean, variance, 1e-3);
+  };
+  const Function bias_free = [&](absl::Span<const Var> v) {
+    return BiasFreeBatchNormEvaluation(v[0], v[1], sd);
+  };
+  const std::vector<Tensor> two = {in[0], in[1]};
+  const std::vector<double> want = GradientsAfter(in, plain, [] {});
+  const std::vector<double> want_two = GradientsAfter(two, bias_free, [] {});
+  EXPECT_EQ(GradientsAfter(in, plain,
+                           [&] {
+                             SEPTET_EXPECT_OK(UpdateRunningStatistics(
+                                 BatchNormTraining(in[0], in[1], in[2], 1e-3),
+                                 0.5, mean, variance));
+                           }),
+            want);
+  EXPECT_EQ(GradientsAfter(two, bias_free,
+                           [&] {
+                             SEPTET_EXPECT_OK(UpdateRunningDeviation(
+                                 BiasFreeBatchNormTraining(in[0], in[1], 1e-3),
+                                 0.5, sd));
+                           }),
+            want_two);
 }
 
 TEST(BatchNormTest, RunningStatisticsMoveByMomentum) {

@@ -219,9 +219,14 @@ Var BiasFreeBatchNormEvaluation(const Var& x, const Var& scale,
       !status.ok()) {
     return status;
   }
-  return ChannelAffine(
-      x, Var(),
-      scale.defined() ? Div(scale, running_sd) : Reciprocal(running_sd), Var());
+  if (!scale.defined()) {
+    return ChannelAffine(x, Var(), Reciprocal(running_sd), Var());
+  }
+  // The tape keeps the divisor for the gradient of scale; the caller may update
+  // his before that is taken.
+  const absl::StatusOr<Tensor> sd = running_sd.Clone();
+  if (!sd.ok()) return sd.status();
+  return ChannelAffine(x, Var(), Div(scale, *sd), Var());
 }
 
 absl::Status UpdateRunningDeviation(const BiasFreeBatchNormResult& batch,

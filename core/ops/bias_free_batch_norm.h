@@ -13,8 +13,11 @@
 // Backward in training, with g = dy: dscale = sum(g x) / s and
 //   dx = scale g / s - scale / (m s^3) sum(g x) (x - mean).
 //
-//   const BiasFreeBatchNormResult r = BiasFreeBatchNormTraining(x, scale,
-//   1e-5); SEPTET_RETURN_IF_ERROR(UpdateRunningDeviation(r, 0.1, running_sd));
+//   const BiasFreeBatchNormResult result =
+//       BiasFreeBatchNormTraining(x, scale, /*eps=*/1e-5);
+//   SEPTET_RETURN_IF_ERROR(
+//       UpdateRunningDeviation(result, /*momentum=*/0.1, running_sd));
+//   Var h = Relu(result.y);
 //
 // Cost and threads as for core/ops/batch_norm.h.
 #ifndef SEPTET_CORE_OPS_BIAS_FREE_BATCH_NORM_H_
@@ -41,8 +44,8 @@ BiasFreeBatchNormResult BiasFreeBatchNormTraining(const Var& x,
                                                   const Var& scale, double eps);
 
 // x and scale as above, but x may have no rows. running_sd: [C] of x's dtype, a
-// constant: no gradient reaches it. Errors as above. Differentiable any number
-// of times.
+// constant: no gradient reaches it, and a later update of it changes no
+// gradient of this y. Errors as above. Differentiable any number of times.
 Var BiasFreeBatchNormEvaluation(const Var& x, const Var& scale,
                                 const Tensor& running_sd);
 
