@@ -325,6 +325,12 @@ FftPlan::FftPlan(int64_t n) : n_(n) {
   inner_->Forward(1, spectrum_.data(), workspace.data());
 }
 
+int64_t FftPlan::size() const {
+  const size_t own = roots_.size() + chirp_.size() + spectrum_.size();
+  return static_cast<int64_t>(own) / 2 +
+         (inner_ == nullptr ? 0 : inner_->size());
+}
+
 int64_t FftPlan::WorkspaceSize(int64_t lanes) const {
   if (inner_ == nullptr) return 2 * n_ * lanes;
   return 2 * inner_->n() * lanes + inner_->WorkspaceSize(lanes);
@@ -369,7 +375,7 @@ std::shared_ptr<const FftPlan> GetFftPlan(int64_t n) {
   static absl::Mutex mutex(absl::kConstInit);
   static auto* const plans =
       new std::map<int64_t, std::shared_ptr<const FftPlan>>();
-  static int64_t held = 0;  // the sum of their lengths
+  static int64_t held = 0;  // the sum of their sizes
   {
     absl::MutexLock lock(&mutex);
     const auto found = plans->find(n);
@@ -377,13 +383,12 @@ std::shared_ptr<const FftPlan> GetFftPlan(int64_t n) {
   }
   auto plan = std::make_shared<const FftPlan>(n);
   absl::MutexLock lock(&mutex);
-  constexpr int64_t kMost = 1 << 22;
-  if (held > kMost) {
+  if (held > kMostNumbers) {
     plans->clear();
     held = 0;
   }
   const auto [at, added] = plans->emplace(n, plan);
-  if (added) held += n;
+  if (added) held += plan->size();
   return at->second;
 }
 

@@ -39,6 +39,8 @@ class FftPlan {
   explicit FftPlan(int64_t n);  // n >= 1
 
   int64_t n() const { return n_; }
+  // Complex numbers that the plan holds.
+  int64_t size() const;
   // Elements of double that Forward needs beside the data.
   int64_t WorkspaceSize(int64_t lanes) const;
   // data <- sum_j data[j] exp(-2 pi i j k / n), in place; lanes is kFftLanes or
@@ -59,7 +61,10 @@ class FftPlan {
 };
 
 // The plan of a length, made once and kept for later calls; the cache is
-// emptied when it holds more than some million roots.
+// emptied before a plan is added to more than kMostNumbers complex numbers (64
+// MiB). May be called from any number of threads; several that ask for a new
+// length at once make it each, and get the same one.
+inline constexpr int64_t kMostNumbers = int64_t{1} << 22;
 std::shared_ptr<const FftPlan> GetFftPlan(int64_t n);
 
 }  // namespace fft_internal
