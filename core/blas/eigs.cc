@@ -4,6 +4,7 @@
 #include <algorithm>
 #include <cmath>
 #include <cstdint>
+#include <limits>
 #include <numeric>
 #include <vector>
 
@@ -29,6 +30,9 @@ absl::Status OutOfRange(const char* name, double value, const char* expected) {
       absl::StrCat("eigs: ", name, " is ", value, ", expected ", expected));
 }
 
+// What Eigh takes.
+constexpr int64_t kMaxBasis = 32766;
+
 double Norm(int64_t n, const double* v) {
   double sum = 0;
   for (int64_t i = 0; i < n; ++i) sum += v[i] * v[i];
@@ -48,13 +52,17 @@ class Lanczos {
     const int64_t k = options.k;
     capacity_ = options.max_basis > 0 ? options.max_basis
                                       : std::max(2 * k, k + 24) + 2 * block_;
-    capacity_ = std::min(n, capacity_);
+    capacity_ = std::min({n, capacity_, kMaxBasis});
   }
 
   absl::StatusOr<EigsResult> Run() {
-    const size_t size = static_cast<size_t>(capacity_ * n_);
-    basis_.resize(size);
-    images_.resize(size);
+    SEPTET_ASSIGN_OR_RETURN(const Shape shape,
+                            Shape::Create({2, capacity_, n_}), _ << "eigs");
+    SEPTET_ASSIGN_OR_RETURN(
+        const Tensor vectors, Tensor::Empty(shape, DType::kF64),
+        _ << "eigs: the bases of " << capacity_ << " vectors");
+    basis_ = vectors.mutable_data<double>();
+    images_ = basis_ + capacity_ * n_;
     projected_.resize(static_cast<size_t>(capacity_ * capacity_));
     next_.resize(static_cast<size_t>(block_ * n_));
     pending_ = block_;
@@ -88,10 +96,10 @@ class Lanczos {
     if (count_ == 0) return absl::OkStatus();
     coefficients_.resize(static_cast<size_t>(block_ * capacity_));
     SEPTET_RETURN_IF_ERROR(Gemm({pending_, count_, n_, false, true},
-                                next_.data(), n_, basis_.data(), n_,
+                                next_.data(), n_, basis_, n_,
                                 coefficients_.data(), count_));
-    return Gemm({pending_, n_, count_}, coefficients_.data(), count_,
-                basis_.data(), n_, next_.data(), n_, {-1.0, 1.0});
+    return Gemm({pending_, n_, count_}, coefficients_.data(), count_, basis_,
+                n_, next_.data(), n_, {-1.0, 1.0});
   }
 
   // Makes the rows of next_ orthonormal, to the basis too. A row that depends
@@ -168,9 +176,8 @@ class Lanczos {
     const int64_t grown = count_ + pending_;
     // The new rows and columns of basis A basis^T.
     std::vector<double> products(static_cast<size_t>(grown * pending_));
-    SEPTET_RETURN_IF_ERROR(Gemm({grown, pending_, n_, false, true},
-                                basis_.data(), n_, image, n_, products.data(),
-                                pending_));
+    SEPTET_RETURN_IF_ERROR(Gemm({grown, pending_, n_, false, true}, basis_, n_,
+                                image, n_, products.data(), pending_));
     SEPTET_RETURN_IF_ERROR(CheckSymmetry(products));
     for (int64_t i = 0; i < grown; ++i) {
       for (int64_t j = 0; j < pending_; ++j) {
@@ -266,9 +273,9 @@ class Lanczos {
   }
 
   // The first `rows` pairs: rotation rows times the basis or its images.
-  absl::Status Rotate(int64_t rows, const std::vector<double>& from,
+  absl::Status Rotate(int64_t rows, const double* from,
                       std::vector<double>* to) {
-    return Gemm({rows, n_, count_}, rotation_.data(), count_, from.data(), n_,
+    return Gemm({rows, n_, count_}, rotation_.data(), count_, from, n_,
                 to->data(), n_);
   }
 
@@ -280,10 +287,10 @@ class Lanczos {
     // Room for a block at least.
     kept_ = std::max(
         k, std::min(kept_, capacity_ - std::max<int64_t>(pending_, 1)));
-    for (std::vector<double>* rows : {&basis_, &images_}) {
+    for (double* rows : {basis_, images_}) {
       std::vector<double> rotated(static_cast<size_t>(kept_ * n_));
-      SEPTET_RETURN_IF_ERROR(Rotate(kept_, *rows, &rotated));
-      std::copy(rotated.begin(), rotated.end(), rows->begin());
+      SEPTET_RETURN_IF_ERROR(Rotate(kept_, rows, &rotated));
+      std::copy(rotated.begin(), rotated.end(), rows);
     }
     count_ = kept_;
     looked_at_ = kept_;
@@ -350,9 +357,10 @@ class Lanczos {
   int64_t calls_ = 0;
   uint64_t drawn_ = 0;
   double scale_ = 0;
-  std::vector<double> basis_, images_;  // [capacity, n]
-  std::vector<double> projected_;       // [capacity, capacity]
-  std::vector<double> next_;            // [block, n]
+  double* basis_ = nullptr;  // [capacity, n], while Run does
+  double* images_ = nullptr;
+  std::vector<double> projected_;  // [capacity, capacity]
+  std::vector<double> next_;       // [block, n]
   std::vector<double> coefficients_;
   // Of the last Rayleigh-Ritz, in the order asked for.
   std::vector<double> values_, rotation_;
@@ -365,6 +373,10 @@ class Lanczos {
 
 absl::Status EigsOptions::Validate(int64_t n) const {
   if (n < 1) return OutOfRange("n", static_cast<double>(n), ">= 1");
+  if (n > std::numeric_limits<int32_t>::max()) {
+    return absl::InvalidArgumentError(
+        absl::StrCat("eigs: n is ", n, ", expected at most 2^31 - 1"));
+  }
   if (k < 1 || k > n) {
     return absl::InvalidArgumentError(
         absl::StrCat("eigs: k is ", k, ", expected 1 <= k <= ", n));
@@ -377,6 +389,12 @@ absl::Status EigsOptions::Validate(int64_t n) const {
   }
   if (block < 1) {
     return OutOfRange("block", static_cast<double>(block), ">= 1");
+  }
+  if (const int64_t least = std::min(n, k + 2 * std::min(block, n));
+      least > kMaxBasis) {
+    return absl::InvalidArgumentError(absl::StrCat(
+        "eigs: k is ", k, " and block ", block, ", expected k and two blocks ",
+        "to be at most ", kMaxBasis, ", the rows that Eigh takes"));
   }
   if (max_basis < 0 ||
       (max_basis > 0 && max_basis < std::min(n, k + 2 * std::min(block, n)))) {

@@ -65,7 +65,8 @@ struct EigsOptions {
   int64_t max_calls = 1000;
   int64_t block = 8;
   // Vectors of the largest basis; at least k + 2 block unless n is smaller.
-  // 0: the larger of 2 k and k + 24, and two blocks.
+  // 0: the larger of 2 k and k + 24, and two blocks. Never more than 32,766,
+  // which is what Eigh takes.
   int64_t max_basis = 0;
   DType dtype = DType::kF64;  // f32 or f64: what the operator takes and gives
   uint64_t seed = 0;
@@ -80,8 +81,9 @@ struct EigsResult {
   int64_t calls = 0;
 };
 
-// n >= 1.
-// Errors: InvalidArgument for options out of range, and for an operator that
+// 1 <= n < 2^31.
+// Errors: ResourceExhausted if there is no memory for the basis;
+// InvalidArgument for options out of range, and for an operator that
 // returns another shape or dtype, NaN or infinities (with the place), or is not
 // symmetric (|v^T A w - w^T A v| above 1e-8, f32 1e-4, of the largest); the
 // operator's own; DeadlineExceeded if it has not converged within max_calls,

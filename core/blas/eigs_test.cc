@@ -228,6 +228,18 @@ TEST(EigsTest, Errors) {
     return Eigs(12, good, options).status();
   };
   EXPECT_THAT(Eigs(0, good), invalid("eigs: n is 0, expected >= 1"));
+  EXPECT_THAT(Eigs(int64_t{1} << 31, good),
+              invalid("eigs: n is 2147483648, expected at most 2^31 - 1"));
+  EigsOptions huge;
+  huge.k = 32760;
+  EXPECT_THAT(Eigs(100000, good, huge),
+              invalid("eigs: k is 32760 and block 8, expected k and two blocks "
+                      "to be at most 32766"));
+  // 2^31 vectors' worth of memory is asked for before anything is computed.
+  huge.k = 30000;
+  EXPECT_THAT(Eigs((int64_t{1} << 31) - 1, good, huge),
+              StatusIs(absl::StatusCode::kResourceExhausted,
+                       HasSubstr("eigs: the bases of 32766 vectors")));
   EXPECT_THAT(with([](auto& o) { o.k = 0; }),
               invalid("eigs: k is 0, expected 1 <= k <= 12"));
   EXPECT_THAT(with([](auto& o) { o.k = 13; }), invalid("k is 13"));
