@@ -1,9 +1,12 @@
 // SPDX-License-Identifier: Apache-2.0
 // Sorting along an axis, and the k largest or smallest elements.
 //
-//   const SortResult s = Sort(x, -1, {.descending = true});   // values,
-//   indices const SortResult top = TopK(logits, 5, -1);               // [...,
-//   5] each Var order = ArgSort(x, 0);                                // i64
+//   const SortResult s = Sort(x, -1, {.descending = true});
+//   // s.values and s.indices, of x's shape
+//   const SortResult top = TopK(logits, 5);
+//   // [..., V] -> top.values and top.indices [..., 5]
+//   const Var order = ArgSort(x, 0);
+//   // i64: the index in x of the smallest element comes first
 //
 // Ascending or descending, NaN comes last; equal elements (0 and -0 are equal)
 // keep their order, the lower index first. So the order is one and the same
