@@ -33,10 +33,17 @@ absl::Status OutOfRange(const char* name, double value, const char* expected) {
 // What Eigh takes.
 constexpr int64_t kMaxBasis = 32766;
 
+// Squares that leave the range of double are scaled first.
 double Norm(int64_t n, const double* v) {
   double sum = 0;
   for (int64_t i = 0; i < n; ++i) sum += v[i] * v[i];
-  return std::sqrt(sum);
+  if (sum > 1e-270 && sum < 1e300) return std::sqrt(sum);
+  double largest = 0;
+  for (int64_t i = 0; i < n; ++i) largest = std::max(largest, std::abs(v[i]));
+  if (largest == 0) return 0;
+  sum = 0;
+  for (int64_t i = 0; i < n; ++i) sum += (v[i] / largest) * (v[i] / largest);
+  return largest * std::sqrt(sum);
 }
 
 // The state of one run. Vectors are rows, [vectors, n].

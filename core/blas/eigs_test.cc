@@ -197,6 +197,28 @@ TEST(EigsTest, SeedsDecideTheBitsAndThreadsDoNot) {
   EXPECT_NE(other.vectors.ToVector<double>(), first);
 }
 
+TEST(EigsTest, ScalesWhoseSquaresLeaveTheRange) {
+  for (const double scale : {1e-250, 1e-200, 1e200, 1e250}) {
+    EigsOptions options;
+    options.k = 2;
+    SEPTET_ASSERT_OK_AND_ASSIGN(
+        const EigsResult e, Eigs(
+                                60,
+                                [&](const Tensor& x) -> absl::StatusOr<Tensor> {
+                                  Tensor y = x.Clone().value();
+                                  double* p = y.mutable_data<double>();
+                                  for (int64_t i = 0; i < y.num_elements();
+                                       ++i) {
+                                    p[i] *= scale * static_cast<double>(i % 60);
+                                  }
+                                  return y;
+                                },
+                                options));
+    EXPECT_NEAR(e.values.ToVector<double>()[0] / scale, 59, 1e-9);
+    EXPECT_NEAR(e.values.ToVector<double>()[1] / scale, 58, 1e-9);
+  }
+}
+
 TEST(EigsTest, SaysHowManyConverged) {
   EigsOptions options;
   options.k = 3;
