@@ -57,6 +57,8 @@ absl::Status Decompose(const Tensor& original, const Matrices& a,
               linalg_internal::MatrixName("eigh", "a", original, i),
               " did not converge: LAPACK's syevd says info ", info));
         }
+        SEPTET_RETURN_IF_ERROR(linalg_internal::RequireNoOverflow(
+            "eigh", "its eigenvalues", original, i, n, values));
         if (!options.vectors) return absl::OkStatus();
         for (int64_t k = 0; k < n; ++k) {
           T* vector = z + k * n;

@@ -40,8 +40,9 @@ struct EighResult {
 // a: [..., n, n], f32 or f64; the results have its dtype. n = 0 and empty
 // batches give empty results.
 // Errors: InvalidArgument for another dtype or shape, for elements of the
-// triangle that are NaN or infinite (with the index), and for n above 32,766
-// with vectors; Internal, with LAPACK's info, if it does not converge.
+// triangle that are NaN or infinite (with the index) or so large that an
+// eigenvalue overflows, and for n above 32,766 with vectors; Internal, with
+// LAPACK's info, if it does not converge.
 absl::StatusOr<EighResult> Eigh(const Tensor& a,
                                 const EighOptions& options = {});
 

@@ -169,6 +169,13 @@ TEST(EighTest, Errors) {
     return StatusIs(absl::StatusCode::kInvalidArgument, HasSubstr(text));
   };
   EXPECT_THAT(Eigh(Tensor()), invalid("eigh: a is not given"));
+  SEPTET_ASSERT_OK_AND_ASSIGN(
+      const Tensor large,
+      Tensor::FromValues<float>(Shape({2, 2, 2}),
+                                {1, 0, 0, 1, 3e38f, 3e38f, 3e38f, 3e38f}));
+  EXPECT_THAT(Eigh(large),
+              invalid("eigh: a[1] has elements so large that its eigenvalues "
+                      "overflow f32, expected smaller ones"));
   EXPECT_THAT(Eigh(Tensor::Zeros({2, 2}, DType::kI32).value()),
               invalid("eigh: a is i32 [2, 2], expected f32 or f64"));
   EXPECT_THAT(Eigh(Tensor::Zeros({4}, DType::kF32).value()),

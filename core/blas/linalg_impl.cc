@@ -201,6 +201,13 @@ absl::StatusOr<int32_t> WorkspaceSize(absl::string_view op, double asked,
                    size, " elements"));
 }
 
+absl::Status Overflow(absl::string_view op, absl::string_view what,
+                      const Tensor& a, int64_t matrix) {
+  return absl::InvalidArgumentError(absl::StrCat(
+      MatrixName(op, "a", a, matrix), " has elements so large that ", what,
+      " overflow ", DTypeName(a.dtype()), ", expected smaller ones"));
+}
+
 absl::Status BadArgument(absl::string_view op, int64_t info) {
   return absl::InternalError(
       absl::StrCat(op, ": LAPACK refused argument ", -info));

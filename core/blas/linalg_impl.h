@@ -106,6 +106,20 @@ absl::StatusOr<int32_t> WorkspaceSize(absl::string_view op, T asked) {
                        std::numeric_limits<T>::epsilon());
 }
 
+absl::Status Overflow(absl::string_view op, absl::string_view what,
+                      const Tensor& a, int64_t matrix);
+// InvalidArgument if one of the `n` results of a matrix of finite elements is
+// not finite: `what` of it is beyond the dtype.
+template <typename T>
+absl::Status RequireNoOverflow(absl::string_view op, absl::string_view what,
+                               const Tensor& a, int64_t matrix, int64_t n,
+                               const T* results) {
+  for (int64_t i = 0; i < n; ++i) {
+    if (!std::isfinite(results[i])) return Overflow(op, what, a, matrix);
+  }
+  return absl::OkStatus();
+}
+
 // Internal: LAPACK did not like argument -info.
 absl::Status BadArgument(absl::string_view op, int64_t info);
 

@@ -22,8 +22,8 @@ namespace {
 using linalg_internal::Matrices;
 
 template <typename T>
-absl::Status Decompose(const Matrices& a, const QrOptions& options,
-                       const QrResult& result) {
+absl::Status Decompose(const Tensor& original, const Matrices& a,
+                       const QrOptions& options, const QrResult& result) {
   const int64_t m = a.rows, n = a.cols, k = std::min(m, n);
   const int64_t columns = options.full ? m : k;  // of Q
   const int64_t width = std::max(n, columns);    // of the array that holds both
@@ -70,6 +70,8 @@ absl::Status Decompose(const Matrices& a, const QrOptions& options,
             r[row * n + j] = j >= row && row < k ? array[j * m + row] : T{0};
           }
         }
+        SEPTET_RETURN_IF_ERROR(linalg_internal::RequireNoOverflow(
+            "qr", "lengths of its columns", original, i, columns * n, r));
         failed = lapack::Orgqr(bm, bcolumns, bk, array, bm, tau, work, lwork);
         if (failed != 0) return linalg_internal::BadArgument("qr", failed);
         for (int64_t j = 0; j < columns; ++j) {
@@ -112,7 +114,7 @@ absl::StatusOr<QrResult> Qr(const Tensor& a, const QrOptions& options) {
   SEPTET_RETURN_IF_ERROR(
       linalg_internal::DispatchReal(a.dtype(), [&](auto zero) -> absl::Status {
         using T = decltype(zero);
-        if (k > 0) return Decompose<T>(matrices, options, result);
+        if (k > 0) return Decompose<T>(a, matrices, options, result);
         // Nothing to decompose: any basis, the columns in their order.
         for (int64_t i = 0; i < matrices.count; ++i) {
           for (int64_t j = 0; j < columns; ++j) {

@@ -37,7 +37,8 @@ struct QrResult {
 // a: [..., m, n], f32 or f64; q and r have its dtype. Without rows or columns a
 // full q is an identity, and r is empty.
 // Errors: InvalidArgument for another dtype or shape, for elements that are NaN
-// or infinite (with the index), and for sizes that LAPACK cannot count.
+// or infinite (with the index) or so large that R overflows, and for sizes that
+// LAPACK cannot count.
 absl::StatusOr<QrResult> Qr(const Tensor& a, const QrOptions& options = {});
 
 }  // namespace septet

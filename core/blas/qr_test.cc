@@ -129,6 +129,13 @@ TEST(QrTest, Errors) {
     return StatusIs(absl::StatusCode::kInvalidArgument, HasSubstr(text));
   };
   EXPECT_THAT(Qr(Tensor()), invalid("qr: a is not given"));
+  SEPTET_ASSERT_OK_AND_ASSIGN(
+      const Tensor large,
+      Tensor::FromValues<float>(Shape({2, 2, 2}),
+                                {1, 0, 0, 1, 3e38f, 3e38f, 3e38f, 3e38f}));
+  EXPECT_THAT(Qr(large),
+              invalid("qr: a[1] has elements so large that lengths of its "
+                      "columns overflow f32, expected smaller ones"));
   EXPECT_THAT(Qr(Tensor::Zeros({2, 2}, DType::kBool).value()),
               invalid("qr: a is bool [2, 2], expected f32 or f64"));
   EXPECT_THAT(Qr(Tensor::Zeros({2}, DType::kF64).value()),

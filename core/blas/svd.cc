@@ -89,6 +89,8 @@ absl::Status Decompose(const Tensor& original, const Matrices& a,
               linalg_internal::MatrixName("svd", "a", original, i),
               " did not converge: LAPACK's gesdd says info ", info));
         }
+        SEPTET_RETURN_IF_ERROR(linalg_internal::RequireNoOverflow(
+            "svd", "its singular values", original, i, k, s));
         if (u != nullptr) FixSigns(m, n, columns, rows, u, vt);
         return absl::OkStatus();
       });

@@ -39,8 +39,9 @@ struct SvdResult {
 // a: [..., m, n], f32 or f64; the results have its dtype. Without rows or
 // columns there are no values, and the full factors are identities.
 // Errors: InvalidArgument for another dtype or shape, for elements that are NaN
-// or infinite (with the index), and for sizes that LAPACK cannot count;
-// Internal, with LAPACK's info, if it does not converge.
+// or infinite (with the index) or so large that a value overflows, and for
+// sizes that LAPACK cannot count; Internal, with LAPACK's info, if it does not
+// converge.
 absl::StatusOr<SvdResult> Svd(const Tensor& a,
                               SvdVectors vectors = SvdVectors::kThin);
 

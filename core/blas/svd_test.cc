@@ -134,6 +134,13 @@ TEST(SvdTest, Errors) {
     return StatusIs(absl::StatusCode::kInvalidArgument, HasSubstr(text));
   };
   EXPECT_THAT(Svd(Tensor()), invalid("svd: a is not given"));
+  SEPTET_ASSERT_OK_AND_ASSIGN(
+      const Tensor large,
+      Tensor::FromValues<float>(Shape({2, 2, 2}),
+                                {1, 0, 0, 1, 3e38f, 3e38f, 3e38f, 3e38f}));
+  EXPECT_THAT(Svd(large),
+              invalid("svd: a[1] has elements so large that its singular "
+                      "values overflow f32, expected smaller ones"));
   EXPECT_THAT(Svd(Tensor::Zeros({2, 2}, DType::kI64).value()),
               invalid("svd: a is i64 [2, 2], expected f32 or f64"));
   EXPECT_THAT(Svd(Tensor::Zeros({}, DType::kF32).value()),
