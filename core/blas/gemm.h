@@ -6,25 +6,21 @@
 //   SEPTET_RETURN_IF_ERROR(Gemm({32, 10, 64}, x, 64, w, 10, y, 10));
 //
 // One table chooses the implementation, by element type, shape and the width of
-// the machine's vectors; GemmBackendName says which.
+// the machine's vectors; GemmBackendName says which. The first that fits is
+// taken:
 //
-//   name             what it does                        chosen for
-//   highway-rows     reads B once, as it lies, for up    one row; two to four
-//                    to four rows of A at a time         with a B of more than
-//                                                        256 KiB; up to 32 with
-//                                                        a transposed B and k
-//                                                        of 256 or more
-//   highway-columns  the same for the transpose of C     up to four columns
-//   (f32
-//                                                        with AVX-512: eight)
-//   highway-direct   micro_gemm-inl.h on B as it lies    B not transposed and,
-//                                                        with AVX-512, up to 96
-//                                                        rows or up to 384 KiB
-//   highway-packed   micro_gemm-inl.h on panels into     the rest
-//                    which B is copied
-//   onednn           dnnl_sgemm                          f32, vectors of 16
-//   bytes openblas         cblas_dgemm                         f64, vectors of
-//   16 bytes
+// - highway-rows reads B once, as it lies, for up to four rows of A at a time.
+//   For one row; for two to four with a B of more than 256 KiB; with a
+//   transposed B for up to four, and with AVX-512 and k of 256 or more for up
+//   to 32.
+// - highway-columns does the same for the transpose of C. For more than four
+//   rows and up to four columns; f32 with AVX-512: up to eight.
+// - onednn (f32, dnnl_sgemm) and openblas (f64, cblas_dgemm). For all else if
+//   vectors have 16 bytes.
+// - highway-direct runs micro_gemm-inl.h on B as it lies, not transposed. For
+//   up to 96 rows, or a B of up to 384 KiB; without AVX-512: 16 rows, 64 KiB.
+// - highway-packed runs micro_gemm-inl.h on panels into which B is copied. For
+//   the rest.
 //
 // (Very short rows, of less than two vectors, are not read as rows. gemm.cc
 // has the exact lines.) Seen on Zen 4 with AVX-512, one thread, as a part of
