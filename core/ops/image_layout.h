@@ -2,10 +2,11 @@
 // Images and weights between the layouts of PyTorch (channels first) and ours
 // (channels last).
 //
-//   SEPTET_ASSIGN_OR_RETURN(Tensor x, ImportNchw(images));         // [N, H, W,
-//   C] SEPTET_ASSIGN_OR_RETURN(Tensor w, ImportOihw(conv_weight));    // Conv2d
-//   SEPTET_ASSIGN_OR_RETURN(Tensor v, ImportIohw(deconv_weight));  //
-//   ConvTranspose2d
+//   // [N, C, H, W] to [N, H, W, C]
+//   SEPTET_ASSIGN_OR_RETURN(Tensor x, ImportNchw(images));
+//   // For Conv2d, and for ConvTranspose2d.
+//   SEPTET_ASSIGN_OR_RETURN(Tensor w, ImportOihw(conv_weight));
+//   SEPTET_ASSIGN_OR_RETURN(Tensor v, ImportIohw(deconv_weight));
 //
 // Results are row-major copies of any dtype. Errors: InvalidArgument naming the
 // tensor and its shape where the rank is not 4 or it is not given;

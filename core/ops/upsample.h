@@ -5,11 +5,12 @@
 //   Var twice = Upsample2d(x, 2, 2);                       // nearest
 //   Var y = Resize2d(x, 224, 224, {ResizeMode::kBilinear});
 //
-// Output place i of n along an axis of m input places reads, for
-//   nearest                   place floor(i m / n), in integers
-//   bilinear                  between the neighbours of max(0, (i + 0.5) m / n
-//                             - 0.5), no further than the last
-//   bilinear, align_corners   between the neighbours of i (m - 1) / (n - 1)
+// Output place i of n along an axis of m input places reads, in mode
+// - nearest: place floor(i m / n), in integers;
+// - bilinear: between the neighbours of max(0, (i + 0.5) m / n - 0.5), no
+//   further than the last;
+// - bilinear with align_corners: between the neighbours of i (m - 1) / (n - 1),
+//   or place 0 for n of 1,
 // with weights computed in double. Cost: 1 (4) operations an output element
 // forward, as many backward. Linear in x: differentiable any number of times.
 //
