@@ -209,6 +209,7 @@ absl::Status InferWeightGrad(const InferArgs& args) {
       args.outputs[0].shape,
       Shape::Create({s.kh, s.kw, s.c_in / s.groups, s.c_out}));
   args.outputs[0].dtype = x.dtype();
+  if (args.outputs.size() > 1) args.outputs[1] = {Shape({s.c_out}), x.dtype()};
   return absl::OkStatus();
 }
 
@@ -242,12 +243,14 @@ absl::Status WeightGradCpu(const KernelArgs& args) {
   SEPTET_ASSIGN_OR_RETURN(const Conv2dShape s,
                           WeightGradShape(args.input(0), args.input(1),
                                           args.attrs.Get<WeightGradAttrs>()));
-  const Tensor& dw = args.outputs[0];
-  // The kernel adds to the gradient.
-  std::fill_n(dw.mutable_data<T>(), dw.num_elements(), T(0));
-  return Conv2dBackwardWeights(s, args.input(0).data<T>(),
-                               args.input(1).data<T>(), dw.mutable_data<T>(),
-                               static_cast<T*>(nullptr));
+  // The kernel adds to the gradients.
+  for (const Tensor& gradient : args.outputs) {
+    std::fill_n(gradient.mutable_data<T>(), gradient.num_elements(), T(0));
+  }
+  return Conv2dBackwardWeights(
+      s, args.input(0).data<T>(), args.input(1).data<T>(),
+      args.outputs[0].mutable_data<T>(),
+      args.outputs.size() > 1 ? args.outputs[1].mutable_data<T>() : nullptr);
 }
 
 // Rows that the strides of a convolution over x leave over at its end.
@@ -280,6 +283,10 @@ void RegisterKernels(const char* name, Kernel f32, Kernel f64) {
   RegisterKernel(name, DeviceType::kCpu, DType::kF64, "highway", f64);
 }
 
+// The gradients of the weights and of the bias in one pass over dy.
+VarVector Conv2dWeightBiasGrad(const Var& x, const Var& dy,
+                               const WeightGradAttrs& attrs);
+
 // Inputs x, w, bias.
 const Op& ForwardOp() {
   static const Op& op = []() -> const Op& {
@@ -295,10 +302,15 @@ const Op& ForwardOp() {
       if (args.Needs(0)) {
         args.grads[0] = ConvTranspose2d(g, w, Var(), Transposed(options, x, w));
       }
-      if (args.Needs(1)) {
+      const bool bias = args.inputs[2].defined() && args.Needs(2);
+      if (args.Needs(1) && bias) {
+        const VarVector both =
+            Conv2dWeightBiasGrad(x, g, {options, w.dim(0), w.dim(1)});
+        args.grads[1] = both[0];
+        args.grads[2] = both[1];
+      } else if (args.Needs(1)) {
         args.grads[1] = Conv2dWeightGrad(x, g, w.dim(0), w.dim(1), options);
-      }
-      if (args.inputs[2].defined() && args.Needs(2)) {
+      } else if (bias) {
         args.grads[2] = SumTo(g, args.inputs[2].shape());
       }
     };
@@ -369,42 +381,65 @@ const Op& TransposeOp() {
   return op;
 }
 
+// Of both ops below; the second output, the bias's gradient, is the sum of dy.
+void WeightGradVjp(VjpArgs& args) {
+  const Conv2dOptions& options = args.attrs.Get<WeightGradAttrs>().options;
+  const Var& x = args.inputs[0];
+  const Var& dy = args.inputs[1];
+  const Var& g = args.cotangents[0];
+  const Var g_bias = args.cotangents.size() > 1 ? args.cotangents[1] : Var();
+  if (args.Needs(0) && g.defined()) {
+    args.grads[0] = ConvTranspose2d(dy, g, Var(), Transposed(options, x, g));
+  }
+  if (args.Needs(1)) {
+    args.grads[1] = g.defined() ? Conv2d(x, g, g_bias, options)
+                                : BroadcastTo(g_bias, dy.shape());
+  }
+}
+
+void WeightGradJvp(JvpArgs& args) {
+  const auto& attrs = args.attrs.Get<WeightGradAttrs>();
+  const Var& x = args.inputs[0];
+  const Var& dy = args.inputs[1];
+  const Var& tx = args.tangents[0];
+  const Var& tdy = args.tangents[1];
+  Var result;
+  if (tx.defined()) {
+    result = Conv2dWeightGrad(tx, dy, attrs.kh, attrs.kw, attrs.options);
+  }
+  if (tdy.defined() && args.output_tangents.size() > 1) {
+    const VarVector both = Conv2dWeightBiasGrad(x, tdy, attrs);
+    result = Sum(result, both[0]);
+    args.output_tangents[1] = both[1];
+  } else if (tdy.defined()) {
+    result = Sum(result,
+                 Conv2dWeightGrad(x, tdy, attrs.kh, attrs.kw, attrs.options));
+  }
+  args.output_tangents[0] = result;
+}
+
 // Inputs x, dy.
+const Op& RegisterWeightGrad(const char* name, int num_outputs) {
+  OpDef def;
+  def.name = name;
+  def.num_outputs = num_outputs;
+  def.infer = &InferWeightGrad;
+  def.vjp = &WeightGradVjp;
+  def.jvp = &WeightGradJvp;
+  const Op& registered = RegisterOp(def);
+  RegisterKernels(name, &WeightGradCpu<float>, &WeightGradCpu<double>);
+  return registered;
+}
+
 const Op& WeightGradOp() {
-  static const Op& op = []() -> const Op& {
-    OpDef def;
-    def.name = "conv2d_weight_grad";
-    def.infer = &InferWeightGrad;
-    def.vjp = [](VjpArgs& args) {
-      const Conv2dOptions& options = args.attrs.Get<WeightGradAttrs>().options;
-      const Var& x = args.inputs[0];
-      const Var& g = args.cotangents[0];
-      if (args.Needs(0)) {
-        args.grads[0] = ConvTranspose2d(args.inputs[1], g, Var(),
-                                        Transposed(options, x, g));
-      }
-      if (args.Needs(1)) args.grads[1] = Conv2d(x, g, Var(), options);
-    };
-    def.jvp = [](JvpArgs& args) {
-      const auto& attrs = args.attrs.Get<WeightGradAttrs>();
-      const Var& tx = args.tangents[0];
-      const Var& tdy = args.tangents[1];
-      Var result;
-      if (tx.defined()) {
-        result = Conv2dWeightGrad(tx, args.inputs[1], attrs.kh, attrs.kw,
-                                  attrs.options);
-      }
-      if (tdy.defined()) {
-        result = Sum(result, Conv2dWeightGrad(args.inputs[0], tdy, attrs.kh,
-                                              attrs.kw, attrs.options));
-      }
-      args.output_tangents[0] = result;
-    };
-    const Op& registered = RegisterOp(def);
-    RegisterKernels(def.name, &WeightGradCpu<float>, &WeightGradCpu<double>);
-    return registered;
-  }();
+  static const Op& op = RegisterWeightGrad("conv2d_weight_grad", 1);
   return op;
+}
+
+VarVector Conv2dWeightBiasGrad(const Var& x, const Var& dy,
+                               const WeightGradAttrs& attrs) {
+  static const Op& op = RegisterWeightGrad("conv2d_weight_bias_grad", 2);
+  return ApplyMulti(op, {&x, &dy}, attrs);
 }
 
 }  // namespace

@@ -9,7 +9,8 @@
 //   Var z = Conv2d(Relu(y), w2, b2, Conv2dOptions::Uniform(2, 1));
 //
 // The formula, the threads and what a NaN does are core/blas/conv.h's, whose
-// vector kernels run here, in f32 and f64; the bias is added within them.
+// vector kernels run here, in f32 and f64; the bias is added within them, and
+// its gradient summed with that of the weights if both are asked for.
 // Cost: 2 N OH OW KH KW Cin Cout / groups operations forward and twice that
 // backward. All functions are linear in each argument, and their derivatives
 // are each other: differentiable any number of times.

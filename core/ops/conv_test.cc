@@ -11,8 +11,10 @@
 #include "gtest/gtest.h"
 #include "septet/core/autograd/gradient_checker.h"
 #include "septet/core/autograd/op.h"
+#include "septet/core/autograd/tape.h"
 #include "septet/core/autograd/var.h"
 #include "septet/core/base/status_testutil.h"
+#include "septet/core/ops/elementwise.h"
 #include "septet/core/ops/image_layout.h"
 #include "septet/core/ops/op_testutil.h"
 #include "septet/core/tensor/dtype.h"
@@ -24,6 +26,7 @@ namespace {
 
 using ::testing::Contains;
 using ::testing::HasSubstr;
+using ::testing::Not;
 
 // The definition, channels first: x [N, C, H, W], w [O, C / groups, KH, KW].
 Tensor DirectNchw(const Tensor& x, const Tensor& w, const Tensor& bias,
@@ -128,6 +131,59 @@ TEST(Conv2dTest, Gradients) {
       },
       {RandomTensor({1, 6, 5, 2}, DType::kF64, 1),
        RandomTensor({2, 1, 2, 3}, DType::kF64, 2)}));
+}
+
+// Asked for together, the gradients of w and bias come from one pass over dy,
+// and are those of each alone.
+TEST(Conv2dTest, BiasGradientComesWithTheWeights) {
+  for (const Conv2dOptions& o : AllOptions()) {
+    Tape tape;
+    const Var x = RandomTensor({2, 4, 5, 4}, DType::kF64, 1);
+    const Var w =
+        tape.Watch(RandomTensor({3, 2, 4 / o.groups, 4}, DType::kF64, 2));
+    const Var bias = tape.Watch(RandomTensor({4}, DType::kF64, 3));
+    const Var y = Conv2d(x, w, bias, o);
+    SEPTET_ASSERT_OK(y);
+    const Var g = RandomTensor(y.shape(), DType::kF64, 4);
+    const auto grads = [&](std::vector<Var> of) {
+      return tape.GradVars({y}, {g}, of, /*create_graph=*/true);
+    };
+    DispatchTrace trace;
+    SEPTET_ASSERT_OK_AND_ASSIGN(const std::vector<Var> both, grads({w, bias}));
+    EXPECT_THAT(trace.lines(),
+                Contains("conv2d_weight_bias_grad cpu/f64 highway"));
+    EXPECT_THAT(trace.lines(), Not(Contains(HasSubstr("sum"))));
+    SEPTET_ASSERT_OK_AND_ASSIGN(const std::vector<Var> dw, grads({w}));
+    SEPTET_ASSERT_OK_AND_ASSIGN(const std::vector<Var> dbias, grads({bias}));
+    EXPECT_EQ(both[0].tensor().ToVector<double>(),
+              dw[0].tensor().ToVector<double>());
+    ExpectNear(both[1].tensor(), dbias[0].tensor(), 1e-14);
+  }
+}
+
+// Derivatives of gradients of which one alone, or both, are used.
+TEST(Conv2dTest, WeightAndBiasGradientsAreDifferentiable) {
+  for (const int use : {1, 2, 3}) {
+    const Conv2dOptions o = Conv2dOptions::Uniform(2, 1, 2);
+    SEPTET_EXPECT_OK(CheckGradients(
+        [&](absl::Span<const Var> in) -> Var {
+          Tape own;
+          Tape& tape = in[0].tape() != nullptr   ? *in[0].tape()
+                       : in[1].tape() != nullptr ? *in[1].tape()
+                                                 : own;
+          const Var w = tape.Watch(RandomTensor({3, 2, 2, 6}, DType::kF64, 3));
+          const Var bias = tape.Watch(RandomTensor({6}, DType::kF64, 4));
+          const Var y = Conv2d(in[0], w, bias, o);
+          const auto grads =
+              tape.GradVars({y}, {in[1]}, {w, bias}, /*create_graph=*/true);
+          if (!grads.ok()) return grads.status();
+          if (use == 1) return (*grads)[0];
+          if (use == 2) return (*grads)[1];
+          return Add((*grads)[0], (*grads)[1]);
+        },
+        {RandomTensor({2, 4, 6, 4}, DType::kF64, 1),
+         RandomTensor({2, 2, 4, 6}, DType::kF64, 2)}));
+  }
 }
 
 TEST(Conv2dTest, WeightGradientIsDifferentiable) {
