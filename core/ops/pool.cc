@@ -1,7 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "septet/core/ops/pool.h"
 
+#include <algorithm>
 #include <cstdint>
+#include <vector>
 
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
@@ -10,8 +12,12 @@
 #include "septet/core/autograd/var.h"
 #include "septet/core/base/status_macros.h"
 #include "septet/core/blas/pool.h"
+#include "septet/core/ops/concat.h"
+#include "septet/core/ops/elementwise.h"
+#include "septet/core/ops/index.h"
 #include "septet/core/ops/op_util.h"
 #include "septet/core/ops/reduce.h"
+#include "septet/core/ops/shape_ops.h"
 #include "septet/core/tensor/dtype.h"
 #include "septet/core/tensor/shape.h"
 #include "septet/core/tensor/tensor.h"
@@ -138,6 +144,98 @@ absl::Status InferAvgGrad(const InferArgs& args) {
   return absl::OkStatus();
 }
 
+// For each place of each window (OH OW, and KH KW of each), the pixel of the
+// image there; outside of it, `outside`, or the nearest pixel, if that is
+// negative: one of the same window, as padding is below the kernel.
+std::vector<int64_t> WindowPixels(const Pool2dShape& s, int64_t outside) {
+  std::vector<int64_t> pixels;
+  for (int64_t i = 0; i < s.OutH(); ++i) {
+    for (int64_t j = 0; j < s.OutW(); ++j) {
+      for (int64_t a = 0; a < s.kh; ++a) {
+        for (int64_t b = 0; b < s.kw; ++b) {
+          const int64_t row = i * s.stride_h - s.pad_h + a;
+          const int64_t col = j * s.stride_w - s.pad_w + b;
+          const int64_t near_row = std::clamp<int64_t>(row, 0, s.h - 1);
+          const int64_t near_col = std::clamp<int64_t>(col, 0, s.w - 1);
+          const bool inside = row == near_row && col == near_col;
+          pixels.push_back(inside || outside < 0 ? near_row * s.w + near_col
+                                                 : outside);
+        }
+      }
+    }
+  }
+  return pixels;
+}
+
+// x [N, pixels, C] at the places of all windows: [N, OH OW, KH KW, C].
+Var Windows(const Pool2dShape& s, const Var& x, const Var& pixels) {
+  return Reshape(IndexSelect(x, 1, pixels),
+                 {s.n, s.OutH() * s.OutW(), s.kh * s.kw, s.c});
+}
+
+// Repeating the nearest pixel changes neither the maximum nor, as rows and
+// columns keep their order, which of equal values is first. (Of several NaNs
+// the first one's place is told here, the last one's by the kernel.)
+void MaxComposite(CompositeArgs& args) {
+  const auto shape =
+      ImageShape(args.inputs[0].tensor(), args.attrs.Get<Pool2dOptions>());
+  if (!shape.ok()) {
+    args.outputs[0] = shape.status();
+    return;
+  }
+  const Pool2dShape& s = *shape;
+  const std::vector<int64_t> list = WindowPixels(s, -1);
+  const Var pixels =
+      Tensor::FromValues<int64_t>({static_cast<int64_t>(list.size())}, list);
+  const Var windows =
+      Windows(s, Reshape(args.inputs[0], {s.n, s.h * s.w, s.c}), pixels);
+  const Var winner = ArgMax(windows, 2, {/*keep_dims=*/true});
+  const Var places =
+      BroadcastTo(Reshape(pixels, {1, s.OutH() * s.OutW(), s.kh * s.kw, 1}),
+                  windows.ok() ? windows.shape() : Shape());
+  args.outputs[0] =
+      Reshape(Gather(windows, 2, winner), {s.n, s.OutH(), s.OutW(), s.c});
+  args.outputs[1] =
+      Reshape(Gather(places, 2, winner), {s.n, s.OutH(), s.OutW(), s.c});
+}
+
+// Outside of the image is one pixel of zeros.
+void AvgComposite(CompositeArgs& args) {
+  const auto& options = args.attrs.Get<Pool2dOptions>();
+  const Var& x = args.inputs[0];
+  const auto shape = ImageShape(x.tensor(), options);
+  if (!shape.ok()) {
+    args.outputs[0] = shape.status();
+    return;
+  }
+  const Pool2dShape& s = *shape;
+  const std::vector<int64_t> list = WindowPixels(s, s.h * s.w);
+  const Var image =
+      Pad(Reshape(x, {s.n, s.h * s.w, s.c}), {0, 0, 0}, {0, 1, 0});
+  const Var windows = Windows(
+      s, image,
+      Tensor::FromValues<int64_t>({static_cast<int64_t>(list.size())}, list));
+  std::vector<double> counts;
+  for (int64_t i = 0; i < s.OutH(); ++i) {
+    for (int64_t j = 0; j < s.OutW(); ++j) {
+      const int64_t row = i * s.stride_h - s.pad_h;
+      const int64_t col = j * s.stride_w - s.pad_w;
+      // Of the zeros around the image, those that count.
+      const int64_t more_h = options.count_include_pad ? s.pad_h : 0;
+      const int64_t more_w = options.count_include_pad ? s.pad_w : 0;
+      const int64_t rows =
+          std::min(row + s.kh, s.h + more_h) - std::max(row, -more_h);
+      const int64_t cols =
+          std::min(col + s.kw, s.w + more_w) - std::max(col, -more_w);
+      counts.push_back(static_cast<double>(rows * cols));
+    }
+  }
+  const Var count =
+      Tensor::FromValues<double>({1, s.OutH(), s.OutW(), 1}, counts);
+  const Var sums = Reshape(Sum(windows, {2}), {s.n, s.OutH(), s.OutW(), s.c});
+  args.outputs[0] = Div(sums, Cast(count, x.dtype()));
+}
+
 template <typename T>
 absl::Status MaxCpu(const KernelArgs& args) {
   SEPTET_ASSIGN_OR_RETURN(
@@ -243,6 +341,7 @@ const Op& MaxOp() {
     def.name = "max_pool2d";
     def.num_outputs = 2;
     def.infer = &InferMax;
+    def.composite = &MaxComposite;
     def.saved_inputs = 0;
     def.saved_outputs = 2;
     def.vjp = [](VjpArgs& args) {
@@ -291,6 +390,7 @@ Var AvgPool2d(const Var& x, const Pool2dOptions& options) {
     OpDef def;
     def.name = "avg_pool2d";
     def.infer = &InferAvg;
+    def.composite = &AvgComposite;
     def.saved_inputs = 0;
     def.vjp = [](VjpArgs& args) {
       const Var& x = args.inputs[0];

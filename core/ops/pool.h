@@ -11,7 +11,8 @@
 //
 // Errors: InvalidArgument naming the argument, what it is and what was
 // expected. Differentiable any number of times; the gradient of a maximum goes
-// to its place, all of it to the first of equal values.
+// to its place, all of it to the first of equal values. The composites choose
+// by index: kh kw times the memory of the result.
 #ifndef SEPTET_CORE_OPS_POOL_H_
 #define SEPTET_CORE_OPS_POOL_H_
 

@@ -5,6 +5,7 @@
 #include <algorithm>
 #include <cmath>
 #include <cstdint>
+#include <limits>
 #include <vector>
 
 #include "absl/status/status.h"
@@ -123,6 +124,71 @@ TEST(AvgPool2dTest, ValuesAndGradients) {
         "max_pool2d cpu/f32 highway", "max_pool2d cpu/f64 highway"}) {
     EXPECT_THAT(trace.lines(), Contains(line));
   }
+}
+
+// The kernels against what other ops make of the same windows: strides that
+// leave pixels out, windows that overlap, reach over the padding, and are the
+// image; ties; infinities; images and channels that are not there.
+TEST(PoolTest, KernelsAgreeWithTheComposites) {
+  const std::vector<Pool2dOptions> all = {Pool2dOptions::Uniform(1, 1),
+                                          Pool2dOptions::Uniform(2, 2),
+                                          Pool2dOptions::Uniform(1, 3),
+                                          Pool2dOptions::Uniform(3, 2, 1),
+                                          Pool2dOptions::Uniform(3, 2, 2),
+                                          Pool2dOptions::Uniform(3, 2, 1, true),
+                                          Pool2dOptions::Uniform(2, 3, 1, true),
+                                          Uneven()};
+  for (Pool2dOptions o : all) {
+    for (const DType dtype : {DType::kF32, DType::kF64}) {
+      for (const Shape& shape :
+           {Shape({1, 3, 3, 1}), Shape({2, 5, 4, 17}), Shape({1, 7, 11, 3}),
+            Shape({0, 4, 4, 2}), Shape({2, 4, 5, 0})}) {
+        // Few values: ties; minus infinity is what the padding holds.
+        std::vector<double> values =
+            RandomTensor(shape, DType::kF64, 1, -2, 3).ToVector<double>();
+        for (double& value : values) {
+          value = std::floor(value);
+          if (value == -2) value = -std::numeric_limits<double>::infinity();
+        }
+        const Tensor x =
+            Tensor::FromValues<double>(shape, values).value().To(dtype).value();
+        const MaxPooled kernel = MaxPool2d(x, o);
+        SEPTET_ASSERT_OK(kernel.y);
+        DispatchTrace trace;
+        const ScopedReference reference;
+        const MaxPooled composite = MaxPool2d(x, o);
+        SEPTET_ASSERT_OK(composite.y);
+        EXPECT_EQ(kernel.y.tensor().ToVector<double>(),
+                  composite.y.tensor().ToVector<double>());
+        EXPECT_EQ(kernel.argmax.tensor().ToVector<int64_t>(),
+                  composite.argmax.tensor().ToVector<int64_t>());
+        EXPECT_THAT(trace.lines(), Contains(HasSubstr("composite")));
+      }
+      for (const bool include_pad : {false, true}) {
+        o.count_include_pad = include_pad;
+        const Tensor x = RandomTensor({2, 5, 4, 17}, dtype, 1);
+        const Var kernel = AvgPool2d(x, o);
+        SEPTET_ASSERT_OK(kernel);
+        const ScopedReference reference;
+        const Var composite = AvgPool2d(x, o);
+        SEPTET_ASSERT_OK(composite);
+        // Sums of at most 9 numbers below 1.
+        ExpectNear(kernel.tensor(), composite.tensor(),
+                   dtype == DType::kF32 ? 9 * 6e-8 : 9 * 1.2e-16);
+      }
+    }
+  }
+}
+
+// The composites differentiate as the ops do.
+TEST(PoolTest, GradientsOfTheComposites) {
+  const ScopedReference reference;
+  SEPTET_EXPECT_OK(CheckGradients(
+      [&](absl::Span<const Var> in) { return MaxPool2d(in[0], Uneven()).y; },
+      {Distinct({1, 4, 5, 2}, DType::kF64)}));
+  SEPTET_EXPECT_OK(CheckGradients(
+      [&](absl::Span<const Var> in) { return AvgPool2d(in[0], Uneven()); },
+      {RandomTensor({1, 4, 5, 2}, DType::kF64, 1)}));
 }
 
 TEST(GlobalAvgPool2dTest, MeanOfEachChannel) {
@@ -274,6 +340,15 @@ TEST(Resize2dTest, BitsDoNotDependOnThreads) {
   ThreadPool pool(3);
   ScopedThreadPool scope(&pool);
   EXPECT_EQ(run(), serial);
+}
+
+// Whatever the size that is asked for: a table of its length would not fit.
+TEST(Resize2dTest, NothingOfAHugeSize) {
+  const int64_t most = (int64_t{1} << 31) - 1;
+  const Var y = Resize2d(Tensor::Zeros({0, 1, 2, 3}, DType::kF32).value(), most,
+                         2, {ResizeMode::kBilinear});
+  SEPTET_ASSERT_OK(y);
+  EXPECT_EQ(y.shape(), Shape({0, most, 2, 3}));
 }
 
 TEST(Resize2dTest, Errors) {
