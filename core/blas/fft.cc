@@ -26,9 +26,9 @@ namespace {
 
 using fft_internal::FftPlan;
 using fft_internal::GetFftPlan;
+using fft_internal::GetRoots;
 using fft_internal::kFftLanes;
 using fft_internal::Root;
-using fft_internal::RootOfUnity;
 
 // Lines of an array along one axis: [outer, n, inner].
 struct Lines {
@@ -118,10 +118,9 @@ void TransformComplex(const Lines& lines, bool inverse, double scale,
 class RealLines {
  public:
   explicit RealLines(int64_t n)
-      : n_(n), plan_(GetFftPlan(n % 2 == 0 ? n / 2 : n)) {
-    roots_.reserve(static_cast<size_t>(n / 2 + 1));
-    for (int64_t k = 0; k <= n / 2; ++k) roots_.push_back(RootOfUnity(k, n));
-  }
+      : n_(n),
+        plan_(GetFftPlan(n % 2 == 0 ? n / 2 : n)),
+        roots_(GetRoots(n / 2 + 1, n)) {}
 
   const FftPlan& plan() const { return *plan_; }
   // Elements of data a lane: n / 2 + 1 complex numbers, or n of them.
@@ -147,7 +146,7 @@ class RealLines {
     plan_->Forward(lanes, z, b.workspace);
     std::copy_n(z, 2 * lanes, z + 2 * half * lanes);
     for (int64_t k = 0; 2 * k <= half; ++k) {
-      const Root w = roots_[k];
+      const Root w = (*roots_)[k];
       double* p = z + 2 * k * lanes;
       double* q = z + 2 * (half - k) * lanes;
       for (int64_t l = 0; l < lanes; ++l) {
@@ -194,7 +193,7 @@ class RealLines {
     const int64_t half = n_ / 2;
     std::fill_n(z + (2 * half + 1) * lanes, lanes, 0.0);
     for (int64_t k = 0; 2 * k <= half; ++k) {
-      const Root w = roots_[k];
+      const Root w = (*roots_)[k];
       double* p = z + 2 * k * lanes;
       double* q = z + 2 * (half - k) * lanes;
       for (int64_t l = 0; l < lanes; ++l) {
@@ -222,7 +221,7 @@ class RealLines {
  private:
   const int64_t n_;
   const std::shared_ptr<const FftPlan> plan_;
-  std::vector<Root> roots_;
+  const std::shared_ptr<const std::vector<Root>> roots_;
 };
 
 // x [outer, n, inner] -> y [outer, n / 2 + 1, inner, 2], times `scale`.
@@ -288,8 +287,9 @@ void TransformCosine(const Lines& lines, double first, double scale,
                      double* x) {
   const int64_t n = lines.n;
   const RealLines real(n);
-  std::vector<Root> c;
-  for (int64_t k = 0; k <= n / 2; ++k) c.push_back(RootOfUnity(k, 4 * n));
+  const std::shared_ptr<const std::vector<Root>> roots =
+      GetRoots(n / 2 + 1, 4 * n);
+  const Root* const c = roots->data();
   ForEachBlock(lines.outer, lines.inner, n, n, real.size(), real.plan(),
                [&](const LaneBlock& b) {
                  for (int64_t j = 0; j < n; ++j) {
@@ -320,8 +320,9 @@ void TransformCosine(const Lines& lines, double first, double scale,
 void InverseCosine(const Lines& lines, double first, double scale, double* x) {
   const int64_t n = lines.n;
   const RealLines real(n);
-  std::vector<Root> c;
-  for (int64_t k = 0; k <= n / 2; ++k) c.push_back(RootOfUnity(k, 4 * n));
+  const std::shared_ptr<const std::vector<Root>> roots =
+      GetRoots(n / 2 + 1, 4 * n);
+  const Root* const c = roots->data();
   ForEachBlock(lines.outer, lines.inner, n, n, real.size(), real.plan(),
                [&](const LaneBlock& b) {
                  for (int64_t k = 0; k <= n / 2; ++k) {

@@ -8,7 +8,7 @@
 #include <utility>
 #include <vector>
 
-#include "absl/base/const_init.h"
+#include "absl/base/thread_annotations.h"
 #include "absl/synchronization/mutex.h"
 #include "septet/core/base/check.h"
 #include "septet/core/blas/fft_plan_impl.h"
@@ -371,25 +371,61 @@ void FftPlan::Forward(int64_t lanes, double* data, double* workspace) const {
   RunScale(lanes, n_, false, chirp_.data(), padded, data);
 }
 
+namespace {
+
+// Values made once and kept until there are too many numbers in them.
+template <typename Key, typename Value>
+class Cache {
+ public:
+  // make() is called without the lock; size(value) in complex numbers.
+  template <typename Make, typename Size>
+  std::shared_ptr<const Value> Get(const Key& key, const Make& make,
+                                   const Size& size) {
+    {
+      absl::MutexLock lock(&mutex_);
+      const auto found = values_.find(key);
+      if (found != values_.end()) return found->second;
+    }
+    auto value = std::make_shared<const Value>(make());
+    absl::MutexLock lock(&mutex_);
+    if (held_ > kMostNumbers) {
+      values_.clear();
+      held_ = 0;
+    }
+    const auto [at, added] = values_.emplace(key, std::move(value));
+    if (added) held_ += size(*at->second);
+    return at->second;
+  }
+
+ private:
+  absl::Mutex mutex_;
+  std::map<Key, std::shared_ptr<const Value>> values_ ABSL_GUARDED_BY(mutex_);
+  int64_t held_ ABSL_GUARDED_BY(mutex_) = 0;  // the sum of their sizes
+};
+
+}  // namespace
+
 std::shared_ptr<const FftPlan> GetFftPlan(int64_t n) {
-  static absl::Mutex mutex(absl::kConstInit);
-  static auto* const plans =
-      new std::map<int64_t, std::shared_ptr<const FftPlan>>();
-  static int64_t held = 0;  // the sum of their sizes
-  {
-    absl::MutexLock lock(&mutex);
-    const auto found = plans->find(n);
-    if (found != plans->end()) return found->second;
-  }
-  auto plan = std::make_shared<const FftPlan>(n);
-  absl::MutexLock lock(&mutex);
-  if (held > kMostNumbers) {
-    plans->clear();
-    held = 0;
-  }
-  const auto [at, added] = plans->emplace(n, plan);
-  if (added) held += plan->size();
-  return at->second;
+  static auto* const cache = new Cache<int64_t, FftPlan>();
+  return cache->Get(
+      n, [n] { return FftPlan(n); },
+      [](const FftPlan& plan) { return plan.size(); });
+}
+
+std::shared_ptr<const std::vector<Root>> GetRoots(int64_t count, int64_t n) {
+  static auto* const cache =
+      new Cache<std::pair<int64_t, int64_t>, std::vector<Root>>();
+  return cache->Get(
+      {count, n},
+      [count, n] {
+        std::vector<Root> roots;
+        roots.reserve(static_cast<size_t>(count));
+        for (int64_t k = 0; k < count; ++k) roots.push_back(RootOfUnity(k, n));
+        return roots;
+      },
+      [](const std::vector<Root>& roots) {
+        return static_cast<int64_t>(roots.size());
+      });
 }
 
 }  // namespace fft_internal

@@ -66,6 +66,9 @@ class FftPlan {
 // length at once make it each, and get the same one.
 inline constexpr int64_t kMostNumbers = int64_t{1} << 22;
 std::shared_ptr<const FftPlan> GetFftPlan(int64_t n);
+// RootOfUnity(k, n) for k < count, kept in the same way: one costs as much as
+// some hundred operations of a transform.
+std::shared_ptr<const std::vector<Root>> GetRoots(int64_t count, int64_t n);
 
 }  // namespace fft_internal
 }  // namespace septet

@@ -50,6 +50,16 @@ TEST(FftPlanTest, PlansAreKeptUntilThereIsTooMuch) {
   EXPECT_EQ(GetFftPlan(6), GetFftPlan(6));
 }
 
+TEST(FftPlanTest, RootsAreKept) {
+  const std::shared_ptr<const std::vector<Root>> roots = GetRoots(4, 12);
+  ASSERT_EQ(roots->size(), 4);
+  EXPECT_EQ((*roots)[3].re, 0.0);
+  EXPECT_EQ((*roots)[3].im, -1.0);
+  EXPECT_EQ(GetRoots(4, 12), roots);
+  EXPECT_NE(GetRoots(4, 24), roots);
+  EXPECT_EQ(GetRoots(5, 12)->size(), 5);
+}
+
 TEST(FftPlanTest, ThreadsShareTheCache) {
   constexpr int64_t kCalls = 512;
   const auto length = [](int64_t call) { return 200 + call * 7 % 64; };
