@@ -49,6 +49,9 @@ HWY_INLINE T RowMax(size_t n, const T* x) {
 // them fit in the second-level cache beside their inputs.
 template <typename T>
 constexpr size_t kScratchRow = (size_t{32} << 10) / sizeof(T);
+// The same where the output stays in the caches: all fits in the first level.
+template <typename T>
+constexpr size_t kCachedScratchRow = kScratchRow<T> / 4;
 
 // y = e scale, all of [0, n).
 template <typename T>
@@ -61,31 +64,67 @@ HWY_INLINE void ScaleRow(size_t n, const T* e, T scale, T* y, StoreMode mode) {
       mode);
 }
 
-// Softmax of rows of at most kScratchRow elements, past the caches. While the
-// exponentials of a row are computed, which is most of the work, the row before
-// is written and the row after fetched.
+// A load that follows a store to another address waits for it, on common
+// processors, where the two agree modulo this many bytes.
+constexpr size_t kAliasBytes = 4096;
+
+// The first place at or after `scratch`, in whole lines, that is `past` bytes
+// beyond x in this sense; less than kAliasBytes further.
 template <typename T>
-HWY_NOINLINE void StreamSoftmaxRows(size_t rows, size_t n, const T* x, T* y) {
-  HWY_ALIGN T scratch[2][kScratchRow<T>];
-  T scale = 0;       // of the row before
-  T* row = nullptr;  // where it goes, if that begins with a whole line
+HWY_INLINE T* BesideRow(T* scratch, const T* x, size_t past) {
+  const size_t bytes = (reinterpret_cast<uintptr_t>(x) + past -
+                        reinterpret_cast<uintptr_t>(scratch)) %
+                       kAliasBytes;
+  return scratch + bytes / 64 * 64 / sizeof(T);
+}
+
+// v at p, past the caches or not.
+template <bool kStreaming, class D, class V>
+HWY_INLINE void StoreVector(D d, V v, hn::TFromD<D>* p) {
+  if constexpr (kStreaming) {
+    hn::Stream(v, d, p);
+  } else {
+    hn::StoreU(v, d, p);
+  }
+}
+
+// Whether the vectors of a row at y can be stored one by one.
+template <bool kStreaming, typename T>
+HWY_INLINE bool StoresVectors(const T* y) {
+  return !kStreaming || reinterpret_cast<uintptr_t>(y) % 64 == 0;
+}
+
+// Softmax of rows of at most kScratchRow elements. While the exponentials of a
+// row are computed, which is most of the work, the row before is written and,
+// for kStreaming, the row after fetched. What is loaded comes before what is
+// stored, and the exponentials lie apart from the rows and from one another
+// modulo kAliasBytes: without that, the same takes up to twice the time,
+// depending on where the stack is.
+template <bool kStreaming, typename T>
+HWY_NOINLINE void PipelineSoftmaxRows(size_t rows, size_t n, const T* x, T* y) {
+  constexpr StoreMode kMode =
+      kStreaming ? StoreMode::kStreaming : StoreMode::kCached;
+  HWY_ALIGN T scratch[2][kScratchRow<T> + kAliasBytes / sizeof(T)];
+  const T* before = scratch[0];  // exponentials of the row before
+  T scale = 0;
+  T* row = nullptr;  // where they go, unless they are there
   for (size_t r = 0; r < rows; ++r, x += n, y += n) {
     const T max = RowMax(n, x);
-    T* const e = scratch[r % 2];
-    const T* const before = scratch[(r + 1) % 2];
+    T* const e = BesideRow(scratch[r % 2], x, r % 2 == 0 ? 1024 : 2560);
     const T* const next = r + 1 < rows ? x + n : x;
-    const T sum = TreeReduce<SumOp, T>(
-        n, [=](auto dr, size_t i, size_t count) SEPTET_LAMBDA {
-          hwy::Prefetch(next + i);
-          if (row != nullptr && count == hn::Lanes(dr)) {
-            hn::Stream(hn::Mul(hn::LoadU(dr, before + i), hn::Set(dr, scale)),
-                       dr, row + i);
-          }
-          const auto v = VecExpNonPositive(
-              dr, hn::Sub(LoadSome(dr, x + i, count), hn::Set(dr, max)));
-          hn::StoreU(v, dr, e + i);
-          return v;
-        });
+    const T sum = TreeReduce<SumOp, T>(n, [=](auto dr, size_t i,
+                                              size_t count) SEPTET_LAMBDA {
+      if constexpr (kStreaming) hwy::Prefetch(next + i);
+      const auto value = LoadSome(dr, x + i, count);
+      if (row != nullptr && count == hn::Lanes(dr)) {
+        StoreVector<kStreaming>(
+            dr, hn::Mul(hn::LoadU(dr, before + i), hn::Set(dr, scale)),
+            row + i);
+      }
+      const auto v = VecExpNonPositive(dr, hn::Sub(value, hn::Set(dr, max)));
+      hn::StoreU(v, dr, e + i);
+      return v;
+    });
     if (row != nullptr) {
       // What was no whole vector.
       const size_t done = n - n % hn::Lanes(ReduceTag<T>());
@@ -93,14 +132,68 @@ HWY_NOINLINE void StreamSoftmaxRows(size_t rows, size_t n, const T* x, T* y) {
     }
     scale = T{1} / sum;
     row = y;
-    if (reinterpret_cast<uintptr_t>(y) % 64 != 0) {
-      ScaleRow(n, e, scale, y, StoreMode::kStreaming);
+    before = e;
+    if (!StoresVectors<kStreaming>(y)) {
+      ScaleRow(n, e, scale, y, kMode);
       row = nullptr;
     }
   }
-  if (row != nullptr) {
-    ScaleRow(n, scratch[(rows + 1) % 2], scale, row, StoreMode::kStreaming);
+  if (row != nullptr) ScaleRow(n, before, scale, row, kMode);
+}
+
+// The same for log-softmax, which needs no scratch: the row before is still in
+// a cache.
+template <bool kStreaming, typename T>
+HWY_NOINLINE void PipelineLogSoftmaxRows(size_t rows, size_t n, const T* x,
+                                         T* y) {
+  constexpr StoreMode kMode =
+      kStreaming ? StoreMode::kStreaming : StoreMode::kCached;
+  const hn::ScalableTag<T> d;
+  // Of the row before.
+  const T* before = nullptr;
+  T* row = nullptr;
+  T max_before = 0, log_before = 0;
+  const auto write = [d](size_t count, const T* from, T max, T log_sum, T* to,
+                         StoreMode mode) SEPTET_LAMBDA {
+    using V = hn::Vec<decltype(d)>;
+    MapLoop(
+        d, count, from, to,
+        [d, max, log_sum](V v) SEPTET_LAMBDA {
+          return hn::Sub(hn::Sub(v, hn::Set(d, max)), hn::Set(d, log_sum));
+        },
+        mode);
+  };
+  for (size_t r = 0; r < rows; ++r, x += n, y += n) {
+    const T max = RowMax(n, x);
+    const T* const next = r + 1 < rows ? x + n : x;
+    const T sum = TreeReduce<SumOp, T>(n, [=](auto dr, size_t i,
+                                              size_t count) SEPTET_LAMBDA {
+      if constexpr (kStreaming) hwy::Prefetch(next + i);
+      const auto value = LoadSome(dr, x + i, count);
+      if (row != nullptr && count == hn::Lanes(dr)) {
+        StoreVector<kStreaming>(
+            dr,
+            hn::Sub(hn::Sub(hn::LoadU(dr, before + i), hn::Set(dr, max_before)),
+                    hn::Set(dr, log_before)),
+            row + i);
+      }
+      return VecExpNonPositive(dr, hn::Sub(value, hn::Set(dr, max)));
+    });
+    if (row != nullptr) {
+      const size_t done = n - n % hn::Lanes(ReduceTag<T>());
+      write(n - done, before + done, max_before, log_before, row + done,
+            StoreMode::kCached);
+    }
+    max_before = max;
+    log_before = std::log(sum);
+    before = x;
+    row = y;
+    if (!StoresVectors<kStreaming>(y)) {
+      write(n, x, max, log_before, y, kMode);
+      row = nullptr;
+    }
   }
+  if (row != nullptr) write(n, before, max_before, log_before, row, kMode);
 }
 
 // Rows that fit in registers.
@@ -134,8 +227,12 @@ void SoftmaxRows(size_t rows, size_t n, const T* x, T* y, StoreMode mode) {
     return;
   }
   if (mode == StoreMode::kStreaming && n <= kScratchRow<T>) {
-    StreamSoftmaxRows(rows, n, x, y);
+    PipelineSoftmaxRows<true>(rows, n, x, y);
     EndStores(mode);
+    return;
+  }
+  if (rows > 1 && n <= kCachedScratchRow<T>) {
+    PipelineSoftmaxRows<false>(rows, n, x, y);
     return;
   }
   for (size_t r = 0; r < rows; ++r, x += n, y += n) {
@@ -176,6 +273,15 @@ void LogSoftmaxRows(size_t rows, size_t n, const T* x, T* y, StoreMode mode) {
   const hn::ScalableTag<T> d;
   using V = hn::Vec<decltype(d)>;
   if (n == 0) return;
+  if (mode == StoreMode::kStreaming && n <= kScratchRow<T>) {
+    PipelineLogSoftmaxRows<true>(rows, n, x, y);
+    EndStores(mode);
+    return;
+  }
+  if (rows > 1 && n <= kCachedScratchRow<T>) {
+    PipelineLogSoftmaxRows<false>(rows, n, x, y);
+    return;
+  }
   for (size_t r = 0; r < rows; ++r, x += n, y += n) {
     const T max = RowMax(n, x);
     const T sum = TreeReduce<SumOp, T>(

@@ -153,11 +153,22 @@ TYPED_TEST(SoftmaxTest, StreamingStoresChangeNoBit) {
           ASSERT_TRUE(all == first) << n << " " << misalign;
         }
       }
-      // In place.
-      GuardedArray<T> y(rows * n);
-      for (int64_t i = 0; i < rows * n; ++i) y[i] = x[i];
-      SoftmaxForward(rows, n, y.data(), y.data(), StoreMode::kStreaming);
-      ASSERT_TRUE(y.ToVector() == first[0]);
+      // In place, and each row by itself.
+      for (const StoreMode mode : {StoreMode::kCached, StoreMode::kStreaming}) {
+        for (const int64_t together : {rows, int64_t{1}}) {
+          GuardedArray<T> y(rows * n), log_y(rows * n);
+          for (int64_t i = 0; i < rows * n; ++i) y[i] = log_y[i] = x[i];
+          for (int64_t r = 0; r < rows; r += together) {
+            T* const row = y.data() + r * n;
+            T* const log_row = log_y.data() + r * n;
+            SoftmaxForward(together, n, row, row, mode);
+            LogSoftmaxForward(together, n, log_row, log_row, mode);
+          }
+          ASSERT_TRUE(y.GuardsAreIntact() && log_y.GuardsAreIntact());
+          ASSERT_TRUE(y.ToVector() == first[0]) << n << " " << together;
+          ASSERT_TRUE(log_y.ToVector() == first[2]) << n << " " << together;
+        }
+      }
     }
   });
 }
