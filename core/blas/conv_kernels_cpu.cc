@@ -7,8 +7,10 @@
 #include "septet/core/blas/conv_kernels.h"
 
 // Vectors without a size known to the compiler cannot be kept in arrays.
+#ifndef HWY_DISABLED_TARGETS
 #define HWY_DISABLED_TARGETS \
   (HWY_SVE | HWY_SVE2 | HWY_SVE_256 | HWY_SVE2_128 | HWY_RVV)
+#endif
 #undef HWY_TARGET_INCLUDE
 #define HWY_TARGET_INCLUDE "core/blas/conv_kernels_cpu.cc"
 #include "hwy/foreach_target.h"
