@@ -553,11 +553,23 @@ template <typename T>
 void AddColumnSums(int64_t rows, int64_t columns, const T* x, int64_t stride,
                    T* partial, T* sums) {
   for (int64_t begin = 0; begin < rows; begin += 64) {
-    std::fill_n(partial, columns, T(0));
-    for (int64_t r = begin; r < std::min(rows, begin + 64); ++r) {
-      for (int64_t j = 0; j < columns; ++j) partial[j] += x[r * stride + j];
+    const int64_t end = std::min(rows, begin + 64);
+    // Blocks of constant width stay in registers.
+    constexpr int64_t kWidth = 16;
+    int64_t first = 0;
+    for (; first + kWidth <= columns; first += kWidth) {
+      T block[kWidth] = {};
+      for (int64_t r = begin; r < end; ++r) {
+        const T* const row = x + r * stride + first;
+        for (int64_t j = 0; j < kWidth; ++j) block[j] += row[j];
+      }
+      for (int64_t j = 0; j < kWidth; ++j) sums[first + j] += block[j];
     }
-    for (int64_t j = 0; j < columns; ++j) sums[j] += partial[j];
+    std::fill(partial + first, partial + columns, T(0));
+    for (int64_t r = begin; r < end; ++r) {
+      for (int64_t j = first; j < columns; ++j) partial[j] += x[r * stride + j];
+    }
+    for (int64_t j = first; j < columns; ++j) sums[j] += partial[j];
   }
 }
 
