@@ -54,12 +54,32 @@ HWY_INLINE void NormalizeRow(size_t n, const T* x, const T* scale,
   using V = hn::Vec<decltype(d)>;
   const V vmean = hn::Set(d, mean);
   const V vrstd = hn::Set(d, rstd);
-  StoreLoop(d, n, y, mode, [=](size_t i, size_t count) SEPTET_LAMBDA {
+  const auto value = [=](size_t i, size_t count) SEPTET_LAMBDA {
     V v = NormalizedValue<kCentre>(LoadSome(d, x + i, count), vmean, vrstd);
     if constexpr (kScale) v = hn::Mul(v, LoadSome(d, scale + i, count));
     if constexpr (kBias) v = hn::Add(v, LoadSome(d, bias + i, count));
     return v;
-  });
+  };
+  // Four vectors at a time, loads before stores: a load may wait for stores to
+  // other addresses that agree with its own in the low twelve bits.
+  const size_t lanes = hn::Lanes(d);
+  size_t done = 0;
+  if (mode == StoreMode::kStreaming && lanes * sizeof(T) >= 16 &&
+      reinterpret_cast<uintptr_t>(y) % HWY_MAX(64, lanes * sizeof(T)) == 0) {
+    for (; done + 4 * lanes <= n; done += 4 * lanes) {
+      const V v0 = value(done, lanes);
+      const V v1 = value(done + lanes, lanes);
+      const V v2 = value(done + 2 * lanes, lanes);
+      const V v3 = value(done + 3 * lanes, lanes);
+      hn::Stream(v0, d, y + done);
+      hn::Stream(v1, d, y + done + lanes);
+      hn::Stream(v2, d, y + done + 2 * lanes);
+      hn::Stream(v3, d, y + done + 3 * lanes);
+    }
+  }
+  StoreLoop(d, n - done, y + done, mode,
+            [&](size_t i, size_t count)
+                SEPTET_LAMBDA { return value(done + i, count); });
 }
 
 // Rows of more bytes are not fetched ahead: two would not fit in a common
