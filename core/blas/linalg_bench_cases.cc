@@ -2,7 +2,9 @@
 // Transforms and decompositions beside the peak of multiply-adds, which none of
 // them can be near to: transforms have few operations a byte, and half of a
 // decomposition is products of a matrix and a vector.
+#include <algorithm>
 #include <cmath>
+#include <cstddef>
 #include <cstdint>
 #include <utility>
 #include <vector>
@@ -10,12 +12,17 @@
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
 #include "absl/strings/str_cat.h"
+#include "absl/types/span.h"
 #include "septet/core/base/check.h"
 #include "septet/core/base/status_macros.h"
 #include "septet/core/bench/case.h"
 #include "septet/core/bench/values.h"
 #include "septet/core/blas/eigh.h"
 #include "septet/core/blas/fft.h"
+#include "septet/core/blas/qr.h"
+#include "septet/core/blas/solve.h"
+#include "septet/core/blas/svd.h"
+#include "septet/core/random/fill.h"
 #include "septet/core/tensor/dtype.h"
 #include "septet/core/tensor/shape.h"
 #include "septet/core/tensor/tensor.h"
@@ -83,6 +90,69 @@ absl::StatusOr<BenchKernel> PrepareEigh(int64_t n) {
   return BenchKernel([a] { SEPTET_CHECK(Eigh(a).ok()); });
 }
 
+// The product of two matrices at some places, against `want` [m, n].
+template <typename T>
+absl::Status CheckProduct(const Tensor& a, const Tensor& b, const Tensor& want,
+                          double tolerance) {
+  const int64_t m = a.dim(0), k = a.dim(1), n = b.dim(1);
+  std::vector<T> got, expected;
+  for (int64_t i = 0; i < m; i += 7) {
+    for (int64_t j = i % 5; j < n; j += 5) {
+      double sum = 0;
+      for (int64_t l = 0; l < k; ++l) {
+        sum += static_cast<double>(a.data<T>()[i * k + l]) *
+               static_cast<double>(b.data<T>()[l * n + j]);
+      }
+      got.push_back(static_cast<T>(sum));
+      expected.push_back(want.data<T>()[i * n + j]);
+    }
+  }
+  return CheckClose<T>("product", got, expected, {tolerance, 0});
+}
+
+// Numbers without order, with a heavy diagonal: of a good condition.
+template <typename T>
+absl::StatusOr<Tensor> Matrix(int64_t m, int64_t n) {
+  std::vector<T> values(static_cast<size_t>(m * n));
+  PhiloxFillUniform({3, 4}, 0, -1, 1, absl::MakeSpan(values));
+  for (int64_t i = 0; i < std::min(m, n); ++i) {
+    values[static_cast<size_t>(i * n + i)] += static_cast<T>(n);
+  }
+  return Tensor::FromValues<T>({m, n}, values);
+}
+
+template <typename T>
+constexpr double kTolerance = sizeof(T) == 4 ? 2e-3 : 4e-12;
+
+template <typename T>
+absl::StatusOr<BenchKernel> PrepareSvd(int64_t n) {
+  SEPTET_ASSIGN_OR_RETURN(const Tensor a, Matrix<T>(n, n));
+  SEPTET_ASSIGN_OR_RETURN(const SvdResult f, Svd(a));
+  SEPTET_ASSIGN_OR_RETURN(Tensor us, f.u.Clone());
+  for (int64_t i = 0; i < n * n; ++i) {
+    us.mutable_data<T>()[i] *= f.s.data<T>()[i % n];
+  }
+  SEPTET_RETURN_IF_ERROR(CheckProduct<T>(us, f.vt, a, kTolerance<T>));
+  return BenchKernel([a] { SEPTET_CHECK(Svd(a).ok()); });
+}
+
+template <typename T>
+absl::StatusOr<BenchKernel> PrepareQr(int64_t n) {
+  SEPTET_ASSIGN_OR_RETURN(const Tensor a, Matrix<T>(n, n));
+  SEPTET_ASSIGN_OR_RETURN(const QrResult f, Qr(a));
+  SEPTET_RETURN_IF_ERROR(CheckProduct<T>(f.q, f.r, a, kTolerance<T>));
+  return BenchKernel([a] { SEPTET_CHECK(Qr(a).ok()); });
+}
+
+template <typename T>
+absl::StatusOr<BenchKernel> PrepareSolve(int64_t n) {
+  SEPTET_ASSIGN_OR_RETURN(const Tensor a, Matrix<T>(n, n));
+  SEPTET_ASSIGN_OR_RETURN(const Tensor b, Matrix<T>(n, 16));
+  SEPTET_ASSIGN_OR_RETURN(const Tensor x, Solve(a, b));
+  SEPTET_RETURN_IF_ERROR(CheckProduct<T>(a, x, b, kTolerance<T>));
+  return BenchKernel([a, b] { SEPTET_CHECK(Solve(a, b).ok()); });
+}
+
 template <typename T>
 void Register() {
   const auto type = DTypeName(kDTypeOf<T>);
@@ -99,6 +169,20 @@ void Register() {
   eigh.limit = BenchLimit::Flops<T>(4.0 * 512 * 512 * 512);
   eigh.prepare = [] { return PrepareEigh<T>(512); };
   RegisterBenchCase(std::move(eigh));
+  const auto decomposition = [type](const char* name, double flops,
+                                    auto prepare) {
+    BenchCase c;
+    c.name = absl::StrCat(name, "/", type, "/512x512");
+    c.limit = BenchLimit::Flops<T>(flops);
+    c.prepare = [prepare] { return prepare(512); };
+    RegisterBenchCase(std::move(c));
+  };
+  constexpr double kCube = 512.0 * 512 * 512;
+  // Reduction to two diagonals 8/3 n^3, and as much for each way back.
+  decomposition("svd", 8.0 * kCube, &PrepareSvd<T>);
+  // Factors 4/3 n^3, and Q as much.
+  decomposition("qr", 8.0 / 3 * kCube, &PrepareQr<T>);
+  decomposition("solve", 2.0 / 3 * kCube, &PrepareSolve<T>);
 }
 
 [[maybe_unused]] const bool kRegistered = [] {
