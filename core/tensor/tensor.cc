@@ -43,8 +43,14 @@ namespace {
 using tensor_internal::Storage;
 using tensor_internal::StorageRef;
 
-// Calls copy(in element, out element) in row-major order of the shape. `in`
-// has the given strides, `out` too; both in elements.
+// Tiles in which a transposed tensor is copied: a cache line of the input from
+// each of few enough rows that they do not drive one another out, even where
+// their distance is a power of two.
+constexpr int64_t kTileRows = 16;
+constexpr int64_t kTileColumns = 8;
+
+// Calls copy(in element, out element) once for each element of the shape, in
+// some order. `in` has the given strides, `out` too; both in elements.
 template <typename In, typename Out, typename Copy>
 void ForEachPair(const Shape& shape, absl::Span<const int64_t> in_strides,
                  absl::Span<const int64_t> out_strides, const In* in, Out* out,
@@ -59,12 +65,37 @@ void ForEachPair(const Shape& shape, absl::Span<const int64_t> in_strides,
   const int64_t inner = shape[rank - 1];
   const int64_t in_step = in_strides[rank - 1];
   const int64_t out_step = out_strides[rank - 1];
+  // The axis along which the input's elements are neighbours, if the last is
+  // not: it is walked together with the last, and not by the loop below.
+  int rows_axis = -1;
+  if (in_step != 1 && inner > 1) {
+    for (int axis = rank - 2; axis >= 0; --axis) {
+      if (in_strides[axis] == 1 && shape[axis] > 1) rows_axis = axis;
+    }
+  }
+  const int64_t rows = rows_axis < 0 ? 1 : shape[rows_axis];
+  const int64_t out_row = rows_axis < 0 ? 0 : out_strides[rows_axis];
   for (;;) {
-    for (int64_t i = 0; i < inner; ++i) {
-      copy(in[i * in_step], out[i * out_step]);
+    if (rows_axis < 0) {
+      for (int64_t i = 0; i < inner; ++i) {
+        copy(in[i * in_step], out[i * out_step]);
+      }
+    } else {
+      for (int64_t row = 0; row < rows; row += kTileRows) {
+        const int64_t row_end = std::min(rows, row + kTileRows);
+        for (int64_t i = 0; i < inner; i += kTileColumns) {
+          const int64_t i_end = std::min(inner, i + kTileColumns);
+          for (int64_t r = row; r < row_end; ++r) {
+            for (int64_t j = i; j < i_end; ++j) {
+              copy(in[j * in_step + r], out[r * out_row + j * out_step]);
+            }
+          }
+        }
+      }
     }
     int axis = rank - 2;
     for (; axis >= 0; --axis) {
+      if (axis == rows_axis) continue;
       in += in_strides[axis];
       out += out_strides[axis];
       if (++index[axis] < shape[axis]) break;

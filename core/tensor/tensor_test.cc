@@ -421,6 +421,36 @@ TEST(TensorTest, ConvertsBetweenAllDTypes) {
   }
 }
 
+// Every order of axes, with extents below, at and beyond those of a tile.
+TEST(TensorTest, PermutedCopiesHaveTheirElementsInPlace) {
+  for (const auto& dims : std::vector<std::vector<int64_t>>{
+           {33, 3, 17}, {16, 8, 1}, {1, 9, 40}, {2, 17, 7}}) {
+    const int64_t n = dims[0] * dims[1] * dims[2];
+    std::vector<int32_t> values(n);
+    std::iota(values.begin(), values.end(), 0);
+    const Tensor x = *Tensor::FromValues<int32_t>({n}, values);
+    const Tensor shaped = *x.Reshape({dims[0], dims[1], dims[2]});
+    std::vector<int64_t> axes = {0, 1, 2};
+    do {
+      const Tensor view = *shaped.Permute(axes);
+      const Tensor copy = *view.Contiguous();
+      const Tensor converted = *view.To(DType::kF64);
+      int64_t at = 0;
+      for (int64_t i = 0; i < view.dim(0); ++i) {
+        for (int64_t j = 0; j < view.dim(1); ++j) {
+          for (int64_t k = 0; k < view.dim(2); ++k, ++at) {
+            const int32_t want =
+                view.data<int32_t>()[i * view.stride(0) + j * view.stride(1) +
+                                     k * view.stride(2)];
+            ASSERT_EQ(copy.data<int32_t>()[at], want);
+            ASSERT_EQ(converted.data<double>()[at], want);
+          }
+        }
+      }
+    } while (std::next_permutation(axes.begin(), axes.end()));
+  }
+}
+
 TEST(TensorTest, CopyFrom) {
   const Tensor x = Iota({2, 3});
   SEPTET_ASSERT_OK_AND_ASSIGN(Tensor y, Tensor::Zeros({3, 2}, DType::kF32));
