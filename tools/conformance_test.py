@@ -60,10 +60,13 @@ class ConformanceTest(unittest.TestCase):
         return path
 
     def test_goldens_pass_in_both_dtypes(self):
+        goldens = sum(name.endswith(".safetensors")
+                      for _, _, names in os.walk(_GOLDEN) for name in names)
+        self.assertGreaterEqual(goldens, 14)
         for dtype in ("f64", "f32"):
             result = self.run_tool("--dtype=" + dtype, _GOLDEN)
             self.assertEqual(result.returncode, 0, result.stdout + result.stderr)
-            self.assertEqual(self.last_line(result), "4 passed, 0 failed")
+            self.assertEqual(self.last_line(result), "%d passed, 0 failed" % goldens)
             self.assertIn("PASS offline_rl/mlp %s " % dtype, result.stdout)
             self.assertIn("adam cpu/%s highway" % dtype, result.stdout)
             self.assertIn("layer_norm cpu/%s highway" % dtype, result.stdout)
@@ -100,7 +103,8 @@ class ConformanceTest(unittest.TestCase):
         self.variant("unused.safetensors",
                      lambda _, tensors: tensors.update(extra=["F64", [0], b""]))
         with open(os.path.join(self.dir, "cut.safetensors"), "wb") as file:
-            file.write(open(_ADAM, "rb").read()[:300])
+            with open(_ADAM, "rb") as adam:
+                file.write(adam.read()[:300])
         shutil.copy(_ADAM, os.path.join(self.dir, "good.safetensors"))
         result = self.run_tool(self.dir, os.path.join(self.dir, "missing.safetensors"))
         self.assertEqual(result.returncode, 1)
