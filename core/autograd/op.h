@@ -221,6 +221,13 @@ const Op& RegisterOp(const OpDef& def);
 void RegisterKernel(absl::string_view op, DeviceType device, DType dtype,
                     const char* kernel_name, Kernel kernel);
 
+// The two kernels that most ops have: for f32 and f64 on the CPU.
+inline void RegisterCpuKernels(absl::string_view op, const char* kernel_name,
+                               Kernel f32, Kernel f64) {
+  RegisterKernel(op, DeviceType::kCpu, DType::kF32, kernel_name, f32);
+  RegisterKernel(op, DeviceType::kCpu, DType::kF64, kernel_name, f64);
+}
+
 // The op of that name, or null.
 const Op* FindOp(absl::string_view name);
 

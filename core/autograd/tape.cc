@@ -78,10 +78,8 @@ const Op& AccumulateOp() {
                                     : Apply(AccumulateOp(), {&a, &b});
     };
     const Op& registered = RegisterOp(def);
-    RegisterKernel(def.name, DeviceType::kCpu, DType::kF32, "highway",
-                   &AccumulateOut<float>);
-    RegisterKernel(def.name, DeviceType::kCpu, DType::kF64, "highway",
-                   &AccumulateOut<double>);
+    RegisterCpuKernels(def.name, "highway", &AccumulateOut<float>,
+                       &AccumulateOut<double>);
     RegisterKernel(def.name, DeviceType::kCpu, DType::kBF16, "loop",
                    &AccumulateHalf<BFloat16>);
     RegisterKernel(def.name, DeviceType::kCpu, DType::kF16, "loop",

@@ -150,10 +150,8 @@ const Op& GradOp() {
     // twice goes through the formula instead.
     def.differentiable = false;
     const Op& registered = RegisterOp(def);
-    RegisterKernel(def.name, DeviceType::kCpu, DType::kF32, "highway",
-                   &BackwardCpu<float>);
-    RegisterKernel(def.name, DeviceType::kCpu, DType::kF64, "highway",
-                   &BackwardCpu<double>);
+    RegisterCpuKernels(def.name, "highway", &BackwardCpu<float>,
+                       &BackwardCpu<double>);
     return registered;
   }();
   return op;
@@ -178,10 +176,8 @@ const Op& ActivationOp() {
           Apply(GradOp(), {&args.inputs[0], &args.tangents[0]}, args.attrs);
     };
     const Op& registered = RegisterOp(def);
-    RegisterKernel(def.name, DeviceType::kCpu, DType::kF32, "highway",
-                   &ForwardCpu<float>);
-    RegisterKernel(def.name, DeviceType::kCpu, DType::kF64, "highway",
-                   &ForwardCpu<double>);
+    RegisterCpuKernels(def.name, "highway", &ForwardCpu<float>,
+                       &ForwardCpu<double>);
     return registered;
   }();
   return op;

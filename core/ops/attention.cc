@@ -334,10 +334,8 @@ const Op& BackwardOp() {
     def.differentiable = false;  // called on constants only
     def.strided_inputs = 0b10000111;
     const Op& registered = RegisterOp(def);
-    RegisterKernel(def.name, DeviceType::kCpu, DType::kF32, "highway",
-                   &BackwardCpu<float>);
-    RegisterKernel(def.name, DeviceType::kCpu, DType::kF64, "highway",
-                   &BackwardCpu<double>);
+    RegisterCpuKernels(def.name, "highway", &BackwardCpu<float>,
+                       &BackwardCpu<double>);
     return registered;
   }();
   return op;
@@ -477,10 +475,8 @@ const Op& AttentionOp() {
     def.saved_outputs = 3;
     def.strided_inputs = 7;
     const Op& registered = RegisterOp(def);
-    RegisterKernel(def.name, DeviceType::kCpu, DType::kF32, "highway",
-                   &ForwardCpu<float>);
-    RegisterKernel(def.name, DeviceType::kCpu, DType::kF64, "highway",
-                   &ForwardCpu<double>);
+    RegisterCpuKernels(def.name, "highway", &ForwardCpu<float>,
+                       &ForwardCpu<double>);
     return registered;
   }();
   return op;

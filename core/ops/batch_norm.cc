@@ -149,10 +149,8 @@ const Op& BackwardOp() {
     def.infer = &InferBackward;
     def.differentiable = false;  // called on constants only
     const Op& registered = RegisterOp(def);
-    RegisterKernel(def.name, DeviceType::kCpu, DType::kF32, "highway",
-                   &BackwardCpu<float>);
-    RegisterKernel(def.name, DeviceType::kCpu, DType::kF64, "highway",
-                   &BackwardCpu<double>);
+    RegisterCpuKernels(def.name, "highway", &BackwardCpu<float>,
+                       &BackwardCpu<double>);
     return registered;
   }();
   return op;
@@ -201,10 +199,8 @@ const Op& BatchNormOp() {
     def.vjp_is_differentiable = false;
     def.saved_outputs = 0b110;
     const Op& registered = RegisterOp(def);
-    RegisterKernel(def.name, DeviceType::kCpu, DType::kF32, "highway",
-                   &ForwardCpu<float>);
-    RegisterKernel(def.name, DeviceType::kCpu, DType::kF64, "highway",
-                   &ForwardCpu<double>);
+    RegisterCpuKernels(def.name, "highway", &ForwardCpu<float>,
+                       &ForwardCpu<double>);
     return registered;
   }();
   return op;

@@ -101,10 +101,7 @@ const Op& ChannelAffineOp() {
     def.jvp = &Jvp;
     def.saved_inputs = 0b111;
     const Op& registered = RegisterOp(def);
-    RegisterKernel(def.name, DeviceType::kCpu, DType::kF32, "highway",
-                   &Cpu<float>);
-    RegisterKernel(def.name, DeviceType::kCpu, DType::kF64, "highway",
-                   &Cpu<double>);
+    RegisterCpuKernels(def.name, "highway", &Cpu<float>, &Cpu<double>);
     return registered;
   }();
   return op;

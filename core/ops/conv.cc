@@ -279,8 +279,7 @@ Var Sum(const Var& a, const Var& b) {
 }
 
 void RegisterKernels(const char* name, Kernel f32, Kernel f64) {
-  RegisterKernel(name, DeviceType::kCpu, DType::kF32, "highway", f32);
-  RegisterKernel(name, DeviceType::kCpu, DType::kF64, "highway", f64);
+  RegisterCpuKernels(name, "highway", f32, f64);
 }
 
 // The gradients of the weights and of the bias in one pass over dy.

@@ -142,10 +142,7 @@ const Op& CumSumOp() {
     def.jvp = &Jvp;
     def.saved_inputs = 0;
     const Op& registered = RegisterOp(def);
-    RegisterKernel(def.name, DeviceType::kCpu, DType::kF32, "loop",
-                   &Cpu<float>);
-    RegisterKernel(def.name, DeviceType::kCpu, DType::kF64, "loop",
-                   &Cpu<double>);
+    RegisterCpuKernels(def.name, "loop", &Cpu<float>, &Cpu<double>);
     return registered;
   }();
   return op;

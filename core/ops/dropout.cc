@@ -139,10 +139,8 @@ const Op& DropoutOp() {
           Apply(DropoutOp(), {&args.tangents[0]}, args.attrs);
     };
     const Op& registered = RegisterOp(def);
-    RegisterKernel(def.name, DeviceType::kCpu, DType::kF32, "highway",
-                   &DropoutCpu<float>);
-    RegisterKernel(def.name, DeviceType::kCpu, DType::kF64, "highway",
-                   &DropoutCpu<double>);
+    RegisterCpuKernels(def.name, "highway", &DropoutCpu<float>,
+                       &DropoutCpu<double>);
     return registered;
   }();
   return op;

@@ -201,10 +201,8 @@ const Op& RegisterBinary(const BinaryOpSpec& spec) {
   def.saved_inputs = spec.saved_inputs;
   def.strided_inputs = 3;
   const Op& op = RegisterOp(def);
-  RegisterKernel(spec.name, DeviceType::kCpu, DType::kF32, "highway",
-                 &BinaryCpu<kKind, float>);
-  RegisterKernel(spec.name, DeviceType::kCpu, DType::kF64, "highway",
-                 &BinaryCpu<kKind, double>);
+  RegisterCpuKernels(spec.name, "highway", &BinaryCpu<kKind, float>,
+                     &BinaryCpu<kKind, double>);
   if (spec.infer == &InferBinary<true>) {
     RegisterKernel(spec.name, DeviceType::kCpu, DType::kI32, "highway",
                    &BinaryCpu<kKind, int32_t>);
@@ -222,10 +220,8 @@ const Op& RegisterCompare(const char* name) {
   def.differentiable = false;
   def.strided_inputs = 3;
   const Op& op = RegisterOp(def);
-  RegisterKernel(name, DeviceType::kCpu, DType::kF32, "highway",
-                 &CompareCpu<kKind, float>);
-  RegisterKernel(name, DeviceType::kCpu, DType::kF64, "highway",
-                 &CompareCpu<kKind, double>);
+  RegisterCpuKernels(name, "highway", &CompareCpu<kKind, float>,
+                     &CompareCpu<kKind, double>);
   RegisterKernel(name, DeviceType::kCpu, DType::kI32, "highway",
                  &CompareCpu<kKind, int32_t>);
   RegisterKernel(name, DeviceType::kCpu, DType::kI64, "highway",
@@ -251,10 +247,8 @@ const Op& RegisterUnary(const char* name, bool saves_input, bool saves_output) {
         Mul(args.tangents[0], kDerivative(args.inputs[0], args.outputs[0]));
   };
   const Op& op = RegisterOp(def);
-  RegisterKernel(name, DeviceType::kCpu, DType::kF32, "highway",
-                 &UnaryCpu<kKind, float>);
-  RegisterKernel(name, DeviceType::kCpu, DType::kF64, "highway",
-                 &UnaryCpu<kKind, double>);
+  RegisterCpuKernels(name, "highway", &UnaryCpu<kKind, float>,
+                     &UnaryCpu<kKind, double>);
   return op;
 }
 
@@ -350,10 +344,8 @@ const Op& AffineOp() {
           Scale(args.tangents[0], args.attrs.Get<AffineAttrs>().scale);
     };
     const Op& registered = RegisterOp(def);
-    RegisterKernel(def.name, DeviceType::kCpu, DType::kF32, "highway",
-                   &AffineCpu<float>);
-    RegisterKernel(def.name, DeviceType::kCpu, DType::kF64, "highway",
-                   &AffineCpu<double>);
+    RegisterCpuKernels(def.name, "highway", &AffineCpu<float>,
+                       &AffineCpu<double>);
     return registered;
   }();
   return op;
@@ -424,10 +416,8 @@ const Op& WhereOp() {
           args.outputs[0]);
     };
     const Op& registered = RegisterOp(def);
-    RegisterKernel(def.name, DeviceType::kCpu, DType::kF32, "highway",
-                   &WhereCpu<float>);
-    RegisterKernel(def.name, DeviceType::kCpu, DType::kF64, "highway",
-                   &WhereCpu<double>);
+    RegisterCpuKernels(def.name, "highway", &WhereCpu<float>,
+                       &WhereCpu<double>);
     RegisterKernel(def.name, DeviceType::kCpu, DType::kI32, "highway",
                    &WhereCpu<int32_t>);
     RegisterKernel(def.name, DeviceType::kCpu, DType::kI64, "highway",

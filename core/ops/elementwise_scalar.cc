@@ -108,10 +108,8 @@ const Op& ClipGradOp() {
       }
     };
     const Op& registered = RegisterOp(def);
-    RegisterKernel(def.name, DeviceType::kCpu, DType::kF32, "loop",
-                   &ClipGradCpu<float>);
-    RegisterKernel(def.name, DeviceType::kCpu, DType::kF64, "loop",
-                   &ClipGradCpu<double>);
+    RegisterCpuKernels(def.name, "loop", &ClipGradCpu<float>,
+                       &ClipGradCpu<double>);
     return registered;
   }();
   return op;
@@ -138,10 +136,7 @@ const Op& ClipOp() {
           Apply(ClipGradOp(), {&args.inputs[0], &args.tangents[0]}, args.attrs);
     };
     const Op& registered = RegisterOp(def);
-    RegisterKernel(def.name, DeviceType::kCpu, DType::kF32, "highway",
-                   &ClipCpu<float>);
-    RegisterKernel(def.name, DeviceType::kCpu, DType::kF64, "highway",
-                   &ClipCpu<double>);
+    RegisterCpuKernels(def.name, "highway", &ClipCpu<float>, &ClipCpu<double>);
     return registered;
   }();
   return op;
@@ -217,10 +212,7 @@ const Op& PowOp() {
           Mul(args.tangents[0], Scale(Pow(args.inputs[0], p - 1), p));
     };
     const Op& registered = RegisterOp(def);
-    RegisterKernel(def.name, DeviceType::kCpu, DType::kF32, "loop",
-                   &PowCpu<float>);
-    RegisterKernel(def.name, DeviceType::kCpu, DType::kF64, "loop",
-                   &PowCpu<double>);
+    RegisterCpuKernels(def.name, "loop", &PowCpu<float>, &PowCpu<double>);
     return registered;
   }();
   return op;

@@ -144,10 +144,8 @@ const Op& ArgOp() {
     def.infer = &InferArg;
     def.differentiable = false;
     const Op& registered = RegisterOp(def);
-    RegisterKernel(def.name, DeviceType::kCpu, DType::kF32, "highway",
-                   &ArgCpu<kMax, float>);
-    RegisterKernel(def.name, DeviceType::kCpu, DType::kF64, "highway",
-                   &ArgCpu<kMax, double>);
+    RegisterCpuKernels(def.name, "highway", &ArgCpu<kMax, float>,
+                       &ArgCpu<kMax, double>);
     RegisterKernel(def.name, DeviceType::kCpu, DType::kI32, "loop",
                    &ArgCpu<kMax, int32_t>);
     RegisterKernel(def.name, DeviceType::kCpu, DType::kI64, "loop",

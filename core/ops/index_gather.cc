@@ -224,10 +224,7 @@ const Op& SumOp() {
           ScatterSum(attrs.axis, attrs.n, args.inputs[0], args.tangents[1]);
     };
     const Op& registered = RegisterOp(def);
-    RegisterKernel(def.name, DeviceType::kCpu, DType::kF32, "loop",
-                   &SumCpu<float>);
-    RegisterKernel(def.name, DeviceType::kCpu, DType::kF64, "loop",
-                   &SumCpu<double>);
+    RegisterCpuKernels(def.name, "loop", &SumCpu<float>, &SumCpu<double>);
     RegisterKernel(def.name, DeviceType::kCpu, DType::kI32, "loop",
                    &SumCpu<int32_t>);
     RegisterKernel(def.name, DeviceType::kCpu, DType::kI64, "loop",

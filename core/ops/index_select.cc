@@ -242,10 +242,8 @@ const Op& SelectGradOp() {
           kEmbed, args.inputs[0], args.tangents[1], attrs.axis, attrs.n);
     };
     const Op& registered = RegisterOp(def);
-    RegisterKernel(def.name, DeviceType::kCpu, DType::kF32, "highway",
-                   &SelectGradCpu<float>);
-    RegisterKernel(def.name, DeviceType::kCpu, DType::kF64, "highway",
-                   &SelectGradCpu<double>);
+    RegisterCpuKernels(def.name, "highway", &SelectGradCpu<float>,
+                       &SelectGradCpu<double>);
     return registered;
   }();
   return op;

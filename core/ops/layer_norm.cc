@@ -146,10 +146,8 @@ const Op& BackwardOp() {
     def.infer = &InferBackward;
     def.differentiable = false;  // called on constants only
     const Op& registered = RegisterOp(def);
-    RegisterKernel(def.name, DeviceType::kCpu, DType::kF32, "highway",
-                   &BackwardCpu<float>);
-    RegisterKernel(def.name, DeviceType::kCpu, DType::kF64, "highway",
-                   &BackwardCpu<double>);
+    RegisterCpuKernels(def.name, "highway", &BackwardCpu<float>,
+                       &BackwardCpu<double>);
     return registered;
   }();
   return op;
@@ -197,10 +195,8 @@ const Op& LayerNormOp() {
     def.vjp_is_differentiable = false;
     def.saved_outputs = 6;
     const Op& registered = RegisterOp(def);
-    RegisterKernel(def.name, DeviceType::kCpu, DType::kF32, "highway",
-                   &ForwardCpu<float>);
-    RegisterKernel(def.name, DeviceType::kCpu, DType::kF64, "highway",
-                   &ForwardCpu<double>);
+    RegisterCpuKernels(def.name, "highway", &ForwardCpu<float>,
+                       &ForwardCpu<double>);
     return registered;
   }();
   return op;

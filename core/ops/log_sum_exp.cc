@@ -95,10 +95,7 @@ const Op& LogSumExpOp() {
               {-1}, {/*keep_dims=*/true});
     };
     const Op& registered = RegisterOp(def);
-    RegisterKernel(def.name, DeviceType::kCpu, DType::kF32, "highway",
-                   &Cpu<float>);
-    RegisterKernel(def.name, DeviceType::kCpu, DType::kF64, "highway",
-                   &Cpu<double>);
+    RegisterCpuKernels(def.name, "highway", &Cpu<float>, &Cpu<double>);
     return registered;
   }();
   return op;

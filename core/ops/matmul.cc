@@ -276,10 +276,8 @@ const Op& MatMulOp() {
                                                          : Add(a, b);
     };
     const Op& registered = RegisterOp(def);
-    RegisterKernel(def.name, DeviceType::kCpu, DType::kF32, "core/blas",
-                   &MatMulCpu<float>);
-    RegisterKernel(def.name, DeviceType::kCpu, DType::kF64, "core/blas",
-                   &MatMulCpu<double>);
+    RegisterCpuKernels(def.name, "core/blas", &MatMulCpu<float>,
+                       &MatMulCpu<double>);
     return registered;
   }();
   return op;
@@ -398,10 +396,8 @@ const Op& LinearOp() {
       args.output_tangents[0] = result;
     };
     const Op& registered = RegisterOp(def);
-    RegisterKernel(def.name, DeviceType::kCpu, DType::kF32, "core/blas",
-                   &LinearCpu<float>);
-    RegisterKernel(def.name, DeviceType::kCpu, DType::kF64, "core/blas",
-                   &LinearCpu<double>);
+    RegisterCpuKernels(def.name, "core/blas", &LinearCpu<float>,
+                       &LinearCpu<double>);
     return registered;
   }();
   return op;

@@ -110,10 +110,8 @@ const Op& GradOp() {
     };
     def.differentiable = false;  // called on constants only
     const Op& registered = RegisterOp(def);
-    RegisterKernel(def.name, DeviceType::kCpu, DType::kF32, "highway",
-                   &BackwardCpu<float>);
-    RegisterKernel(def.name, DeviceType::kCpu, DType::kF64, "highway",
-                   &BackwardCpu<double>);
+    RegisterCpuKernels(def.name, "highway", &BackwardCpu<float>,
+                       &BackwardCpu<double>);
     return registered;
   }();
   return op;
@@ -152,10 +150,8 @@ const Op& NormalizeOp() {
     def.vjp_is_differentiable = false;
     def.saved_outputs = 3;
     const Op& registered = RegisterOp(def);
-    RegisterKernel(def.name, DeviceType::kCpu, DType::kF32, "highway",
-                   &ForwardCpu<float>);
-    RegisterKernel(def.name, DeviceType::kCpu, DType::kF64, "highway",
-                   &ForwardCpu<double>);
+    RegisterCpuKernels(def.name, "highway", &ForwardCpu<float>,
+                       &ForwardCpu<double>);
     return registered;
   }();
   return op;

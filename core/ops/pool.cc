@@ -283,8 +283,7 @@ absl::Status AvgGradCpu(const KernelArgs& args) {
 
 const Op& Registered(const OpDef& def, Kernel f32, Kernel f64) {
   const Op& op = RegisterOp(def);
-  RegisterKernel(def.name, DeviceType::kCpu, DType::kF32, "highway", f32);
-  RegisterKernel(def.name, DeviceType::kCpu, DType::kF64, "highway", f64);
+  RegisterCpuKernels(def.name, "highway", f32, f64);
   return op;
 }
 

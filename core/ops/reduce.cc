@@ -123,10 +123,8 @@ const Op& RegisterExtreme(const char* name) {
         args.outputs[0].shape());
   };
   const Op& op = RegisterOp(def);
-  RegisterKernel(name, DeviceType::kCpu, DType::kF32, "highway",
-                 &ExtremeCpu<kKind, float>);
-  RegisterKernel(name, DeviceType::kCpu, DType::kF64, "highway",
-                 &ExtremeCpu<kKind, double>);
+  RegisterCpuKernels(name, "highway", &ExtremeCpu<kKind, float>,
+                     &ExtremeCpu<kKind, double>);
   return op;
 }
 

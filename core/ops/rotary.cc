@@ -224,10 +224,8 @@ const Op& RotaryOp() {
     };
     def.saved_inputs = 2;
     const Op& registered = RegisterOp(def);
-    RegisterKernel(def.name, DeviceType::kCpu, DType::kF32, "highway",
-                   &ForwardCpu<float>);
-    RegisterKernel(def.name, DeviceType::kCpu, DType::kF64, "highway",
-                   &ForwardCpu<double>);
+    RegisterCpuKernels(def.name, "highway", &ForwardCpu<float>,
+                       &ForwardCpu<double>);
     return registered;
   }();
   return op;

@@ -207,10 +207,8 @@ const Op& SumToOp() {
           SumTo(args.tangents[0], args.outputs[0].shape());
     };
     const Op& registered = RegisterOp(def);
-    RegisterKernel(def.name, DeviceType::kCpu, DType::kF32, "highway",
-                   &SumToCpu<float>);
-    RegisterKernel(def.name, DeviceType::kCpu, DType::kF64, "highway",
-                   &SumToCpu<double>);
+    RegisterCpuKernels(def.name, "highway", &SumToCpu<float>,
+                       &SumToCpu<double>);
     return registered;
   }();
   return op;

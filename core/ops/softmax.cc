@@ -82,10 +82,8 @@ const Op& GradOp() {
     def.infer = &InferForward;
     def.differentiable = false;  // called on constants only
     const Op& registered = RegisterOp(def);
-    RegisterKernel(def.name, DeviceType::kCpu, DType::kF32, "highway",
-                   &BackwardCpu<float, kLog>);
-    RegisterKernel(def.name, DeviceType::kCpu, DType::kF64, "highway",
-                   &BackwardCpu<double, kLog>);
+    RegisterCpuKernels(def.name, "highway", &BackwardCpu<float, kLog>,
+                       &BackwardCpu<double, kLog>);
     return registered;
   }();
   return op;
@@ -125,10 +123,8 @@ const Op& SoftmaxOp() {
                : Apply(GradOp<false>(), {&y, &t});
     };
     const Op& registered = RegisterOp(def);
-    RegisterKernel(def.name, DeviceType::kCpu, DType::kF32, "highway",
-                   &ForwardCpu<float, kLog>);
-    RegisterKernel(def.name, DeviceType::kCpu, DType::kF64, "highway",
-                   &ForwardCpu<double, kLog>);
+    RegisterCpuKernels(def.name, "highway", &ForwardCpu<float, kLog>,
+                       &ForwardCpu<double, kLog>);
     return registered;
   }();
   return op;

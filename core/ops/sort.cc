@@ -147,10 +147,7 @@ const Op& ArgSortOp() {
     def.infer = &Infer;
     def.differentiable = false;
     const Op& registered = RegisterOp(def);
-    RegisterKernel(def.name, DeviceType::kCpu, DType::kF32, "loop",
-                   &Cpu<float>);
-    RegisterKernel(def.name, DeviceType::kCpu, DType::kF64, "loop",
-                   &Cpu<double>);
+    RegisterCpuKernels(def.name, "loop", &Cpu<float>, &Cpu<double>);
     RegisterKernel(def.name, DeviceType::kCpu, DType::kI32, "loop",
                    &Cpu<int32_t>);
     RegisterKernel(def.name, DeviceType::kCpu, DType::kI64, "loop",
