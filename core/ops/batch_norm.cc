@@ -15,6 +15,7 @@
 #include "septet/core/ops/batch_norm_impl.h"
 #include "septet/core/ops/channel_affine.h"
 #include "septet/core/ops/elementwise.h"
+#include "septet/core/ops/op_util.h"
 #include "septet/core/ops/reduce.h"
 #include "septet/core/tensor/dtype.h"
 #include "septet/core/tensor/shape.h"
@@ -24,7 +25,6 @@ namespace septet {
 namespace {
 
 using batch_norm_internal::Channels;
-using batch_norm_internal::Optional;
 using batch_norm_internal::Rows;
 
 struct BatchNormAttrs {
@@ -62,7 +62,7 @@ absl::Status ForwardCpu(const KernelArgs& args) {
   const Tensor& x = args.input(0);
   const int64_t c = Channels(x);
   const T rows = static_cast<T>(Rows(x));
-  const T* scale = Optional<T>(args.input(1));
+  const T* scale = OptionalData<T>(args.input(1));
   const T eps = static_cast<T>(args.attrs.Get<BatchNormAttrs>().eps);
   SEPTET_ASSIGN_OR_RETURN(const Tensor statistics,
                           batch_norm_internal::Statistics<T>(x));
@@ -77,8 +77,8 @@ absl::Status ForwardCpu(const KernelArgs& args) {
     variance[j] = sums[c + j] / rows;
     multiplier[j] = Multiplier(variance[j], eps, scale, j);
   }
-  batch_norm_internal::Apply<T>(x, mean, multiplier, Optional<T>(args.input(2)),
-                                args.outputs[0]);
+  batch_norm_internal::Apply<T>(
+      x, mean, multiplier, OptionalData<T>(args.input(2)), args.outputs[0]);
   return absl::OkStatus();
 }
 
@@ -109,7 +109,7 @@ absl::Status BackwardCpu(const KernelArgs& args) {
   const Tensor& dy = args.input(4);
   const int64_t c = Channels(x);
   const T rows = static_cast<T>(Rows(x));
-  const T* scale = Optional<T>(args.input(1));
+  const T* scale = OptionalData<T>(args.input(1));
   const T* mean = args.input(2).data<T>();
   const T* variance = args.input(3).data<T>();
   const T eps = static_cast<T>(wanted.eps);

@@ -26,11 +26,6 @@ namespace batch_norm_internal {
 inline int64_t Channels(const Tensor& x) { return x.dim(x.rank() - 1); }
 inline int64_t Rows(const Tensor& x) { return x.num_elements() / Channels(x); }
 
-template <typename T>
-const T* Optional(const Tensor& tensor) {
-  return tensor.defined() ? tensor.data<T>() : nullptr;
-}
-
 // x [..., C] of f32 or f64 with C >= 1.
 inline absl::Status RequireChannelsLast(const Tensor& x) {
   SEPTET_RETURN_IF_ERROR(RequireReal("x", x));

@@ -13,6 +13,7 @@
 #include "septet/core/ops/batch_norm_impl.h"
 #include "septet/core/ops/channel_affine.h"
 #include "septet/core/ops/elementwise.h"
+#include "septet/core/ops/op_util.h"
 #include "septet/core/ops/reduce.h"
 #include "septet/core/tensor/dtype.h"
 #include "septet/core/tensor/shape.h"
@@ -22,7 +23,6 @@ namespace septet {
 namespace {
 
 using batch_norm_internal::Channels;
-using batch_norm_internal::Optional;
 using batch_norm_internal::Rows;
 
 struct BiasFreeAttrs {
@@ -51,7 +51,7 @@ absl::Status ForwardCpu(const KernelArgs& args) {
   const Tensor& x = args.input(0);
   const int64_t c = Channels(x);
   const T rows = static_cast<T>(Rows(x));
-  const T* scale = Optional<T>(args.input(1));
+  const T* scale = OptionalData<T>(args.input(1));
   const T eps = static_cast<T>(args.attrs.Get<BiasFreeAttrs>().eps);
   SEPTET_ASSIGN_OR_RETURN(const Tensor statistics,
                           batch_norm_internal::Statistics<T>(x));
@@ -94,7 +94,7 @@ absl::Status BackwardCpu(const KernelArgs& args) {
   const Tensor& dy = args.input(4);
   const int64_t c = Channels(x);
   const T rows = static_cast<T>(Rows(x));
-  const T* scale = Optional<T>(args.input(1));
+  const T* scale = OptionalData<T>(args.input(1));
   const T* mean = args.input(2).data<T>();
   const T* sd = args.input(3).data<T>();
   SEPTET_ASSIGN_OR_RETURN(

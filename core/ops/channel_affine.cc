@@ -7,6 +7,7 @@
 #include "septet/core/base/status_macros.h"
 #include "septet/core/ops/batch_norm_impl.h"
 #include "septet/core/ops/elementwise.h"
+#include "septet/core/ops/op_util.h"
 #include "septet/core/ops/shape_ops.h"
 #include "septet/core/tensor/dtype.h"
 #include "septet/core/tensor/shape.h"
@@ -14,8 +15,6 @@
 
 namespace septet {
 namespace {
-
-using batch_norm_internal::Optional;
 
 // Inputs x, shift, multiplier, bias.
 absl::Status Infer(const InferArgs& args) {
@@ -33,9 +32,9 @@ absl::Status Infer(const InferArgs& args) {
 
 template <typename T>
 absl::Status Cpu(const KernelArgs& args) {
-  batch_norm_internal::Apply(args.input(0), Optional<T>(args.input(1)),
+  batch_norm_internal::Apply(args.input(0), OptionalData<T>(args.input(1)),
                              args.input(2).data<T>(),
-                             Optional<T>(args.input(3)), args.outputs[0]);
+                             OptionalData<T>(args.input(3)), args.outputs[0]);
   return absl::OkStatus();
 }
 

@@ -214,17 +214,12 @@ absl::Status InferWeightGrad(const InferArgs& args) {
 }
 
 template <typename T>
-const T* Optional(const Tensor& tensor) {
-  return tensor.defined() ? tensor.data<T>() : nullptr;
-}
-
-template <typename T>
 absl::Status ForwardCpu(const KernelArgs& args) {
   SEPTET_ASSIGN_OR_RETURN(const Conv2dShape s,
                           ForwardShape(args.input(0), args.input(1),
                                        args.attrs.Get<Conv2dOptions>()));
   return Conv2dForward(s, args.input(0).data<T>(), args.input(1).data<T>(),
-                       Optional<T>(args.input(2)),
+                       OptionalData<T>(args.input(2)),
                        args.outputs[0].mutable_data<T>());
 }
 
@@ -234,7 +229,7 @@ absl::Status TransposeCpu(const KernelArgs& args) {
                           TransposedShape(args.input(0), args.input(1),
                                           args.attrs.Get<TransposeAttrs>()));
   return Conv2dBackwardData(s, args.input(0).data<T>(), args.input(1).data<T>(),
-                            Optional<T>(args.input(2)),
+                            OptionalData<T>(args.input(2)),
                             args.outputs[0].mutable_data<T>());
 }
 

@@ -27,8 +27,6 @@
 namespace septet {
 namespace {
 
-using ops_internal::OptionalData;
-
 struct GroupNormAttrs {
   int64_t groups;
   double eps;

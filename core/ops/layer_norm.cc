@@ -25,8 +25,6 @@
 namespace septet {
 namespace {
 
-using ops_internal::OptionalData;
-
 struct LayerNormAttrs {
   double eps;
 };

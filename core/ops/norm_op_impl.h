@@ -21,11 +21,6 @@
 namespace septet {
 namespace ops_internal {
 
-template <typename T>
-const T* OptionalData(const Tensor& tensor) {
-  return tensor.defined() ? tensor.data<T>() : nullptr;
-}
-
 // Rows of a block: four times what a loop without sums takes, because each
 // block has gradients of its own; whole blocks of the tree over rows; and at
 // most 64 blocks, so that there is little to add up in the end.

@@ -19,6 +19,12 @@ inline absl::Status RequireDefined(absl::string_view name, const Tensor& x) {
   return absl::InvalidArgumentError(absl::StrCat(name, " is not given"));
 }
 
+// The elements of an optional input; null where it is not given.
+template <typename T>
+const T* OptionalData(const Tensor& x) {
+  return x.defined() ? x.data<T>() : nullptr;
+}
+
 // f32 or f64: what there is arithmetic for.
 inline absl::Status RequireReal(absl::string_view name, const Tensor& x) {
   if (!x.defined()) return RequireDefined(name, x);

@@ -24,8 +24,6 @@
 namespace septet {
 namespace {
 
-using ops_internal::OptionalData;
-
 struct RmsNormAttrs {
   double eps;
 };
