@@ -17,22 +17,34 @@ bazel-bootstrap         command bazel
 bazel-rules-java        file    /usr/share/bazel/rules/java/java
 bazel-rules-proto       file    /usr/share/bazel/rules/proto/proto
 clang-format            command clang-format
+dataset-fashion-mnist   file    /usr/share/datasets/fashion-mnist/train-images-idx3-ubyte.gz
+fonts-dejavu-core       file    /usr/share/fonts/truetype/dejavu/DejaVuSans.ttf
+fortunes                file    /usr/share/games/fortunes/science
+fortunes-min            file    /usr/share/games/fortunes/literature
 g++                     command g++
 git                     command git
 googletest              file    /usr/src/googletest/CMakeLists.txt
 libabsl-dev             module  absl_base
 libbenchmark-dev        module  benchmark
+libcairo2-dev           module  cairo
 libdnnl-dev             file    /usr/include/dnnl.hpp
 libeigen3-dev           module  eigen3
 libgmock-dev            module  gmock
 libgtest-dev            module  gtest
+libhdf5-dev             module  hdf5
 libhwy-dev              module  libhwy
+libjpeg62-turbo-dev     module  libjpeg
+libminizip-dev          module  minizip
 libopenblas-serial-dev  module  openblas
+libpng-dev              module  libpng
 libprotobuf-dev         module  protobuf
+libsentencepiece-dev    module  sentencepiece
+libutf8proc-dev         module  libutf8proc
 nlohmann-json3-dev      module  nlohmann_json
 pkg-config              command pkg-config
 protobuf-compiler       command protoc
 python3                 command python3
+zlib1g-dev              module  zlib
 '
 dev_packages='
 clang                   command clang

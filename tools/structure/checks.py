@@ -35,9 +35,14 @@ _EDGES = {
     "@boost//": ["//core/cuda"],
     "@cairo//": ["//core/plot"],
     "@hdf5//": ["//core/io:hdf5*"],
+    "@libjpeg//": ["//core/io"],
+    "@libpng//": ["//core/io"],
+    "@minizip//": ["//core/io"],
     "@mujoco//": ["//rl/envs:mujoco*"],
     "@onednn//": ["//core/blas"],
     "@openblas//": ["//core/blas"],
+    "@sentencepiece//": ["//core/text"],
+    "@utf8proc//": ["//core/text"],
 }
 
 # Package or target -> what must not be among all it links: packages, targets
