@@ -221,10 +221,10 @@ class ChecksTest(unittest.TestCase):
     def test_unknown_headers(self):
         problems = checks.includes(self.tree({
             "core/a/BUILD": library("a", srcs=["a.cc"]),
-            "core/a/a.cc": '#include "septet/core/a/none.h"\n#include "a.h"\n#include <cairo/cairo.h>\n',
+            "core/a/a.cc": '#include "septet/core/a/none.h"\n#include "a.h"\n#include <nowhere/nowhere.h>\n',
         }))
         self.assertProblems(problems, "septet/core/a/none.h provides", "a.h provides",
-                            "cairo/cairo.h headers.py")
+                            "nowhere/nowhere.h headers.py")
 
     def test_headers_of_other_projects(self):
         needs = {
