@@ -5,6 +5,7 @@
 #include <cstddef>
 #include <cstdio>
 #include <map>
+#include <set>
 #include <utility>
 
 #include "absl/strings/cord.h"
@@ -280,6 +281,79 @@ int RunTool(
     return 2;
   }
   return 1;
+}
+
+namespace {
+
+std::vector<std::string> CommandNames(
+    const std::vector<ToolCommand>& commands) {
+  std::vector<std::string> names;
+  for (const ToolCommand& command : commands) {
+    names.push_back(command.tool.name);
+  }
+  return names;
+}
+
+// Our own mistakes in a list of commands.
+void CheckCommands(const std::vector<ToolCommand>& commands) {
+  SEPTET_CHECK(!commands.empty()) << "no commands";
+  std::set<std::string> names;
+  for (const ToolCommand& command : commands) {
+    const std::string& name = command.tool.name;
+    SEPTET_CHECK(!name.empty() && name[0] != '-') << "'" << name << "'";
+    SEPTET_CHECK(names.insert(name).second) << "two commands '" << name << "'";
+    SEPTET_CHECK(command.run != nullptr) << name;
+    CheckTool(command.tool);
+  }
+}
+
+}  // namespace
+
+std::string ToolsHelp(absl::string_view name, absl::string_view summary,
+                      const std::vector<ToolCommand>& commands) {
+  CheckCommands(commands);
+  std::string help = absl::StrCat("usage: ", name, " COMMAND [FLAG]...\n",
+                                  summary, "\n\ncommands:\n");
+  size_t width = 0;
+  for (const ToolCommand& command : commands) {
+    width = std::max(width, command.tool.name.size());
+  }
+  for (const ToolCommand& command : commands) {
+    const std::string& word = command.tool.name;
+    const std::string& text = command.tool.summary;
+    absl::StrAppend(&help, "  ", word, std::string(width - word.size(), ' '),
+                    "  ", text.substr(0, text.find('\n')), "\n");
+  }
+  absl::StrAppend(&help, "\n`", name,
+                  " COMMAND --help` prints what a command takes.\n");
+  return help;
+}
+
+int RunTools(absl::string_view name, absl::string_view summary,
+             const std::vector<ToolCommand>& commands, int argc,
+             const char* const* argv) {
+  CheckCommands(commands);
+  const absl::string_view word = argc > 1 ? argv[1] : "";
+  if (word == "--help") {
+    std::fputs(ToolsHelp(name, summary, commands).c_str(), stdout);
+    return std::fflush(stdout) == 0 ? 0 : 1;
+  }
+  for (const ToolCommand& command : commands) {
+    if (command.tool.name != word) continue;
+    ToolSpec tool = command.tool;
+    tool.name = absl::StrCat(name, " ", word);
+    return RunTool(tool, argc - 1, argv + 1, command.run);
+  }
+  const std::string hint =
+      config_internal::NearestHint(word, CommandNames(commands));
+  const std::string problem =
+      argc <= 1 ? absl::StrCat("needs a command", hint)
+      : absl::StartsWith(word, "-")
+          ? absl::StrCat("needs a command before ", word, hint)
+          : absl::StrCat("no command \"", word, "\"", hint);
+  std::fprintf(stderr, "%s: %s\nSee `%s --help`.\n", std::string(name).c_str(),
+               problem.c_str(), std::string(name).c_str());
+  return 2;
 }
 
 }  // namespace septet

@@ -30,10 +30,22 @@
 // it stands) and --set NAME=VALUE, any number of times. --help prints all flags
 // and options with defaults, whatever else is on the line.
 //
+// A program of several commands, each with flags, options and help of its own:
+//
+//   return septet::RunTools(
+//       "byte_lm", "A language model of bytes.",
+//       {{train, [&](const auto& files) { return Train(flags, files); }},
+//        {eval, [&](const auto& files) { return Eval(eval_flags, files); }}},
+//       argc, argv);
+//
+//   bazel run //baselines/byte_lm -- train --seed=2
+//   bazel run //baselines/byte_lm -- eval --help
+//
 // Exit codes: 0 it worked, 1 the run failed, 2 the command line was wrong.
 #ifndef SEPTET_CORE_CONFIG_COMMAND_LINE_H_
 #define SEPTET_CORE_CONFIG_COMMAND_LINE_H_
 
+#include <functional>
 #include <string>
 #include <vector>
 
@@ -85,6 +97,26 @@ bool IsUsageError(const absl::Status& status);
 int RunTool(
     const ToolSpec& tool, int argc, const char* const* argv,
     absl::FunctionRef<absl::Status(const std::vector<std::string>&)> run);
+
+// One command of a program: its name in `tool` is the word that chooses it.
+struct ToolCommand {
+  ToolSpec tool;
+  std::function<absl::Status(const std::vector<std::string>&)> run;
+};
+
+// What --help prints in place of a command: `summary`, and each command with
+// the first line of its own.
+std::string ToolsHelp(absl::string_view name, absl::string_view summary,
+                      const std::vector<ToolCommand>& commands);
+
+// The body of a main() of several commands. The first word chooses one, and
+// RunTool takes the rest, under the name "<name> <command>". --help in place of
+// a command lists them. A first word that is none is a fault in the command
+// line, with the nearest name. `commands` has at least one, and no two of one
+// name.
+int RunTools(absl::string_view name, absl::string_view summary,
+             const std::vector<ToolCommand>& commands, int argc,
+             const char* const* argv);
 
 }  // namespace septet
 

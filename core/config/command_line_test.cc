@@ -234,6 +234,134 @@ TEST_F(CommandLineTest, ExitCodes) {
   }
 }
 
+class CommandsTest : public ::testing::Test {
+ protected:
+  CommandsTest() {
+    ToolSpec train;
+    train.name = "train";
+    train.summary = "Trains a model.\nTakes its time.";
+    train.arguments = "[FILE]...";
+    train.flags = &flags_;
+    train.options = &options_;
+    ToolSpec generate;
+    generate.name = "generate";
+    generate.summary = "Writes text.";
+    commands_ = {{train, [this](const auto& a) { return Run("train", a); }},
+                 {generate, [this](const auto& a) { return Run("gen", a); }}};
+  }
+
+  absl::Status Run(const std::string& what,
+                   const std::vector<std::string>& arguments) {
+    ran_.push_back(what);
+    ran_.insert(ran_.end(), arguments.begin(), arguments.end());
+    return status_;
+  }
+
+  // The exit code; sets out_, err_ and ran_.
+  int RunWith(const std::vector<const char*>& argv) {
+    ran_.clear();
+    ::testing::internal::CaptureStdout();
+    ::testing::internal::CaptureStderr();
+    const int code =
+        RunTools("byte_lm", "A language model of bytes.", commands_,
+                 static_cast<int>(argv.size()), argv.data());
+    out_ = ::testing::internal::GetCapturedStdout();
+    err_ = ::testing::internal::GetCapturedStderr();
+    return code;
+  }
+
+  TestFlags flags_;
+  TestOptions options_;
+  std::vector<ToolCommand> commands_;
+  absl::Status status_;
+  std::vector<std::string> ran_;
+  std::string out_;
+  std::string err_;
+};
+
+TEST_F(CommandsTest, TheFirstWordChooses) {
+  EXPECT_EQ(RunWith({"x", "train", "a", "--seeds=3", "--set=layers=6"}), 0);
+  EXPECT_THAT(ran_, ElementsAre("train", "a"));
+  EXPECT_EQ(flags_.seeds(), 3);
+  EXPECT_EQ(options_.layers(), 6);
+  EXPECT_EQ(RunWith({"x", "generate"}), 0);
+  EXPECT_THAT(ran_, ElementsAre("gen"));
+  // Behind the command it is a word like any other.
+  EXPECT_EQ(RunWith({"x", "train", "generate"}), 0);
+  EXPECT_THAT(ran_, ElementsAre("train", "generate"));
+}
+
+TEST_F(CommandsTest, EachHasFlagsAndHelpOfItsOwn) {
+  EXPECT_EQ(RunWith({"x", "generate", "--seeds=3"}), 2);
+  EXPECT_EQ(err_,
+            "byte_lm generate: unknown flag --seeds (there are: --help)\n"
+            "See `byte_lm generate --help`.\n");
+  EXPECT_THAT(ran_, IsEmpty());
+  EXPECT_EQ(RunWith({"x", "train", "--help"}), 0);
+  EXPECT_THAT(out_, HasSubstr("usage: byte_lm train [FLAG]... [FILE]...\n"
+                              "Trains a model.\nTakes its time.\n"));
+  EXPECT_THAT(out_, HasSubstr("attention.dropout"));
+  EXPECT_THAT(ran_, IsEmpty());
+}
+
+TEST_F(CommandsTest, HelpListsTheCommands) {
+  const std::string help = R"(usage: byte_lm COMMAND [FLAG]...
+A language model of bytes.
+
+commands:
+  train     Trains a model.
+  generate  Writes text.
+
+`byte_lm COMMAND --help` prints what a command takes.
+)";
+  EXPECT_EQ(RunWith({"x", "--help"}), 0);
+  EXPECT_EQ(out_, help);
+  EXPECT_EQ(RunWith({"x", "--help", "train"}), 0);
+  EXPECT_EQ(out_, help);
+}
+
+TEST_F(CommandsTest, WhatIsNoCommandIsAWrongCommandLine) {
+  const std::string hint = "See `byte_lm --help`.\n";
+  EXPECT_EQ(RunWith({"x", "trian"}), 2);
+  EXPECT_EQ(err_,
+            "byte_lm: no command \"trian\"; nearest is \"train\" (there are: "
+            "train, generate)\n" +
+                hint);
+  EXPECT_EQ(RunWith({"x", ""}), 2);
+  EXPECT_EQ(err_,
+            "byte_lm: no command \"\" (there are: train, generate)\n" + hint);
+  EXPECT_EQ(RunWith({"x", "--seeds=3", "train"}), 2);
+  EXPECT_EQ(err_,
+            "byte_lm: needs a command before --seeds=3 (there are: train, "
+            "generate)\n" +
+                hint);
+  for (const std::vector<const char*>& argv :
+       {std::vector<const char*>{"x"}, std::vector<const char*>{}}) {
+    EXPECT_EQ(RunWith(argv), 2);
+    EXPECT_EQ(err_,
+              "byte_lm: needs a command (there are: train, generate)\n" + hint);
+  }
+  EXPECT_THAT(ran_, IsEmpty());
+}
+
+TEST_F(CommandsTest, ExitCodesAreThoseOfTheCommand) {
+  status_ = absl::InternalError("broke");
+  EXPECT_EQ(RunWith({"x", "train"}), 1);
+  EXPECT_EQ(err_, "byte_lm train: broke\n");
+  status_ = UsageError("no a");
+  EXPECT_EQ(RunWith({"x", "train"}), 2);
+  EXPECT_EQ(err_, "byte_lm train: no a\nSee `byte_lm train --help`.\n");
+}
+
+TEST_F(CommandsTest, TwoOfOneNameAreOurBug) {
+  commands_[1].tool.name = "train";
+  EXPECT_DEATH((void)ToolsHelp("x", "", commands_), "two commands 'train'");
+  EXPECT_DEATH((void)RunTools("x", "", commands_, 0, nullptr),
+               "two commands 'train'");
+  commands_.clear();
+  EXPECT_DEATH((void)RunTools("x", "", commands_, 0, nullptr), "no commands");
+}
+
 TEST(UsageErrorTest, IsToldFromAnOrdinaryInvalidArgument) {
   EXPECT_TRUE(IsUsageError(UsageError("x")));
   EXPECT_FALSE(IsUsageError(absl::InvalidArgumentError("x")));
