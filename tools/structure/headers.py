@@ -43,6 +43,7 @@ _PREFIXES = [
     ("Eigen/", ["@eigen//:eigen"]),
     ("cairo", ["@cairo//:cairo"]),
     ("jpeglib.h", ["@libjpeg//:libjpeg"]),
+    ("jerror.h", ["@libjpeg//:libjpeg"]),
     ("ioapi.h", ["@minizip//:minizip"]),
     ("unzip.h", ["@minizip//:minizip"]),
     ("hdf5.h", ["@hdf5//:hdf5"]),
