@@ -18,7 +18,7 @@
 #include "septet/core/nn/pass.h"
 #include "septet/core/nn/validate.h"
 #include "septet/core/ops/activation.h"
-#include "septet/core/ops/elementwise.h"
+#include "septet/core/ops/gated_activation.h"
 
 namespace septet {
 
@@ -72,8 +72,10 @@ absl::StatusOr<FeedForward> FeedForward::Create(
 
 Var FeedForward::Forward(const BoundParameters& p, const Pass& pass,
                          const Var& x) const {
-  Var h = Activation(activation_, fc1_.Forward(p, x));
-  if (kind_ == FeedForwardKind::kGlu) h = Mul(h, gate_.Forward(p, x));
+  Var h = fc1_.Forward(p, x);
+  h = kind_ == FeedForwardKind::kGlu
+          ? GatedActivation(activation_, h, gate_.Forward(p, x))
+          : Activation(activation_, h);
   h = hidden_dropout_.Forward(pass, h);
   return dropout_.Forward(pass, fc2_.Forward(p, h));
 }
