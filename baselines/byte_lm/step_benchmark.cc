@@ -73,8 +73,9 @@ class ByteLmJob : public StepJob {
     model_->parameters().Watch(&tape_, &bound_);
     const Var loss =
         model_->Loss(bound_, Pass::Training(1, step_), tokens_, targets_);
-    SEPTET_ASSIGN_OR_RETURN(const std::vector<Tensor> grads,
-                            tape_.Grad(loss, bound_.trained()));
+    SEPTET_ASSIGN_OR_RETURN(
+        const std::vector<Tensor> grads,
+        tape_.Grad(loss, bound_.trained(), {/*release=*/true}));
     SEPTET_RETURN_IF_ERROR(ClipGradNorm(grads, {1.0}).status());
     SEPTET_RETURN_IF_ERROR(
         optimizer_->Step(model_->parameters().trained(), grads));

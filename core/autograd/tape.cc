@@ -155,6 +155,7 @@ void Tape::Reset() {
   values_.clear();
   adjoints_.clear();
   kept_.clear();
+  released_ = false;
   generation_ = NextGeneration();
 }
 
@@ -166,6 +167,10 @@ absl::Status Tape::Validate(const Var& var) const {
   if (var.generation_ != generation_) {
     return absl::FailedPreconditionError(
         "the value is older than the tape's last Reset()");
+  }
+  if (released_) {
+    return absl::FailedPreconditionError(
+        "the tape has released its ops in Grad(); Reset() it first");
   }
   return absl::OkStatus();
 }
@@ -321,7 +326,7 @@ absl::Status Tape::NodeVjp(const Node& node, bool create_graph) {
       adjoints.swap(tape.adjoints_);
       marks.swap(tape.needed_);
       absl::StatusOr<std::vector<Var>> inner =
-          tape.WalkBack(targets, seeds, wrt, create_graph);
+          tape.WalkBack(targets, seeds, wrt, create_graph, /*release=*/false);
       adjoints.swap(tape.adjoints_);
       marks.swap(tape.needed_);
       SEPTET_RETURN_IF_ERROR(inner.status()) << op.name();
@@ -354,7 +359,7 @@ absl::Status Tape::NodeVjp(const Node& node, bool create_graph) {
 
 absl::StatusOr<std::vector<Var>> Tape::WalkBack(
     absl::Span<const Var> outputs, absl::Span<const Var> cotangents,
-    absl::Span<const Var> wrt, bool create_graph) {
+    absl::Span<const Var> wrt, bool create_graph, bool release) {
   if (outputs.size() != cotangents.size()) {
     return absl::InvalidArgumentError(
         absl::StrCat("grad: ", outputs.size(), " outputs, but ",
@@ -445,8 +450,16 @@ absl::StatusOr<std::vector<Var>> Tape::WalkBack(
     for (int i = 0; i < node.num_outputs; ++i) {
       reached |= adjoints_[node.first_output + i].defined();
     }
+    if (reached) status = NodeVjp(node, create_graph);
+    if (release) {
+      for (int i = 0; i < node.num_inputs; ++i) {
+        inputs_[node.first_input + i].tensor = Tensor();
+      }
+      for (int i = 0; i < node.num_outputs; ++i) {
+        values_[node.first_output + i] = Tensor();
+      }
+    }
     if (!reached) continue;
-    status = NodeVjp(node, create_graph);
     for (int i = 0; i < node.num_outputs; ++i) {
       const int32_t value = node.first_output + i;
       if (!std::binary_search(kept.begin(), kept.end(), value)) {
@@ -455,6 +468,7 @@ absl::StatusOr<std::vector<Var>> Tape::WalkBack(
     }
   }
 
+  released_ |= release;
   // Leave the buffer empty for the next walk; all of it after an error.
   if (!status.ok()) {
     for (Var& adjoint : adjoints_) adjoint = Var();
@@ -470,8 +484,16 @@ absl::StatusOr<std::vector<Var>> Tape::WalkBack(
 absl::StatusOr<std::vector<Var>> Tape::GradVars(
     absl::Span<const Var> outputs, absl::Span<const Var> cotangents,
     absl::Span<const Var> wrt, bool create_graph) {
-  SEPTET_ASSIGN_OR_RETURN(std::vector<Var> grads,
-                          WalkBack(outputs, cotangents, wrt, create_graph));
+  return WalkBackDense(outputs, cotangents, wrt, create_graph,
+                       /*release=*/false);
+}
+
+absl::StatusOr<std::vector<Var>> Tape::WalkBackDense(
+    absl::Span<const Var> outputs, absl::Span<const Var> cotangents,
+    absl::Span<const Var> wrt, bool create_graph, bool release) {
+  SEPTET_ASSIGN_OR_RETURN(
+      std::vector<Var> grads,
+      WalkBack(outputs, cotangents, wrt, create_graph, release));
   for (size_t i = 0; i < grads.size(); ++i) {
     if (grads[i].defined()) continue;
     SEPTET_ASSIGN_OR_RETURN(Tensor zeros,
@@ -483,7 +505,8 @@ absl::StatusOr<std::vector<Var>> Tape::GradVars(
 }
 
 absl::StatusOr<std::vector<Tensor>> Tape::Grad(const Var& loss,
-                                               absl::Span<const Var> wrt) {
+                                               absl::Span<const Var> wrt,
+                                               const GradOptions& options) {
   SEPTET_RETURN_IF_ERROR(loss.status());
   SEPTET_RETURN_IF_ERROR(Validate(loss)) << "grad: loss";
   if (!loss.defined() || loss.tensor().num_elements() != 1 ||
@@ -497,8 +520,8 @@ absl::StatusOr<std::vector<Tensor>> Tape::Grad(const Var& loss,
       Tensor::Full(loss.shape(), 1.0, loss.dtype(), loss.tensor().device()));
   SEPTET_ASSIGN_OR_RETURN(
       std::vector<Var> grads,
-      GradVars(absl::MakeConstSpan(&loss, 1), {Var(std::move(one))}, wrt,
-               /*create_graph=*/false));
+      WalkBackDense(absl::MakeConstSpan(&loss, 1), {Var(std::move(one))}, wrt,
+                    /*create_graph=*/false, options.release));
   std::vector<Tensor> result;
   result.reserve(grads.size());
   for (Var& grad : grads) {

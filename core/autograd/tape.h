@@ -43,6 +43,14 @@
 
 namespace septet {
 
+struct GradOptions {
+  // Forgets each op as soon as the walk is past it, and what it kept is free
+  // for the rest of the walk: the most memory at one time is about what the
+  // forward pass kept. Nothing else can be had from the tape, and its values
+  // are answered by FailedPrecondition, until Reset(). For training steps.
+  bool release = false;
+};
+
 class Tape {
  public:
   Tape() = default;
@@ -64,7 +72,8 @@ class Tape {
   // InvalidArgument if the loss is not scalar or a Var is of another tape,
   // FailedPrecondition if one is older than the last Reset().
   absl::StatusOr<std::vector<Tensor>> Grad(const Var& loss,
-                                           absl::Span<const Var> wrt);
+                                           absl::Span<const Var> wrt,
+                                           const GradOptions& options = {});
 
   // Vector-Jacobian product: sum over outputs of cotangent times derivative.
   // Cotangents have their outputs' shapes and dtypes; with create_graph the
@@ -114,11 +123,15 @@ class Tape {
   // respect to it does not go through the old one's own history.
   Var Alias(const Var& var);
   void Accumulate(int32_t value, Var gradient, bool create_graph);
-  // GradVars, with undefined in place of zeros.
+  // GradVars, perhaps releasing what the walk has passed.
+  absl::StatusOr<std::vector<Var>> WalkBackDense(
+      absl::Span<const Var> outputs, absl::Span<const Var> cotangents,
+      absl::Span<const Var> wrt, bool create_graph, bool release);
+  // The same, with undefined in place of zeros.
   absl::StatusOr<std::vector<Var>> WalkBack(absl::Span<const Var> outputs,
                                             absl::Span<const Var> cotangents,
                                             absl::Span<const Var> wrt,
-                                            bool create_graph);
+                                            bool create_graph, bool release);
   absl::Status NodeVjp(const Node& node, bool create_graph);
   absl::Status NodeJvp(const Node& node);
 
@@ -127,6 +140,7 @@ class Tape {
   static uint64_t NextGeneration();
 
   uint64_t generation_ = NextGeneration();
+  bool released_ = false;  // by a walk; until Reset()
   std::vector<Node> nodes_;
   std::vector<Input> inputs_;
   std::vector<Tensor> values_;  // without storage unless saved

@@ -341,6 +341,59 @@ TEST(TapeTest, ReleasesWhatNoDerivativeReads) {
   EXPECT_LT(held, 2 * (int64_t{8} << 16));
 }
 
+TEST(TapeTest, GradReleasesWhatTheWalkHasPassed) {
+  const Tensor x = RandomTensor({1 << 16}, DType::kF64, 1);
+  constexpr int64_t kBytes = int64_t{8} << 16;
+  const int64_t before = CpuAllocator().Stats().live_bytes;
+  Tape tape;
+  const auto loss_of = [&](Var* leaf) {
+    *leaf = tape.Watch(x);
+    Var y = *leaf;
+    for (int i = 0; i < 10; ++i) y = Square(y);  // keeps its input
+    return Sum(y);
+  };
+  Var leaf;
+  Var loss = loss_of(&leaf);
+  std::vector<Tensor> kept = tape.Grad(loss, {leaf}).value();
+  EXPECT_GE(CpuAllocator().Stats().live_bytes - before, 10 * kBytes);
+  // The tape is as it was: the same again.
+  EXPECT_EQ(tape.Grad(loss, {leaf}).value()[0].ToVector<double>(),
+            kept[0].ToVector<double>());
+
+  tape.Reset();
+  loss = loss_of(&leaf);
+  const std::vector<Tensor> released =
+      tape.Grad(loss, {leaf}, {/*release=*/true}).value();
+  EXPECT_EQ(released[0].ToVector<double>(), kept[0].ToVector<double>());
+  kept.clear();
+  EXPECT_LT(CpuAllocator().Stats().live_bytes - before, 2 * kBytes);
+
+  constexpr char kMessage[] = "the tape has released its ops in Grad()";
+  const auto refused = [&](const absl::Status& status) {
+    EXPECT_THAT(status, StatusIs(absl::StatusCode::kFailedPrecondition,
+                                 HasSubstr(kMessage)));
+  };
+  refused(tape.Grad(loss, {leaf}).status());
+  refused(tape.GradVars({loss}, {Var()}, {leaf}, true).status());
+  refused(tape.Jvp({loss}, {leaf}, {x}).status());
+  refused(Square(leaf).status());
+  tape.Reset();
+  loss = loss_of(&leaf);
+  SEPTET_EXPECT_OK(tape.Grad(loss, {leaf}));
+}
+
+// A value that is asked for is kept, though the walk goes past it.
+TEST(TapeTest, ReleaseKeepsWhatIsAskedFor) {
+  Tape tape;
+  const Var x = tape.Watch(Tensor::FromValues<double>({2}, {2, 3}).value());
+  const Var y = Square(x);
+  const Var loss = Sum(Square(y));
+  SEPTET_ASSERT_OK_AND_ASSIGN(const std::vector<Tensor> grads,
+                              tape.Grad(loss, {x, y}, {/*release=*/true}));
+  EXPECT_THAT(grads[0].ToVector<double>(), ElementsAre(32, 108));
+  EXPECT_THAT(grads[1].ToVector<double>(), ElementsAre(8, 18));
+}
+
 // One training step of a small network; returns the loss.
 double Step(Tape* tape, const std::vector<Tensor>& parameters, const Tensor& x,
             const Tensor& y) {
