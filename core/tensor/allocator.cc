@@ -26,15 +26,20 @@
 namespace septet {
 namespace {
 
-// Classes 0..15: 64, 128, ..., 1024 bytes. Then 1280, 1536, 1792, 2048, ...
-constexpr int kLinearClasses = 16;
+// Tensors keep their header in front of their elements (core/tensor/tensor.h).
+constexpr size_t kHeader = kTensorAlignment;
+
+// Classes 0..16: 64, 128, ..., 1088 bytes. Then 1280, 1536, 1792, 2048, ...,
+// each with a header: elements have round sizes, and a class that ended there
+// would send each of them, with its header, to the next.
+constexpr int kLinearClasses = 17;
 constexpr int kNumClasses = kLinearClasses + 4 * 53;
 
 int SizeClass(size_t bytes) {
   if (bytes <= kLinearClasses * kTensorAlignment) {
     return bytes == 0 ? 0 : static_cast<int>((bytes - 1) / kTensorAlignment);
   }
-  const size_t last = bytes - 1;  // 1024 <= last
+  const size_t last = bytes - kHeader - 1;  // 1024 <= last
   const int octave = absl::bit_width(last) - 1;
   const int quarter = static_cast<int>((last >> (octave - 2)) & 3);
   return kLinearClasses + 4 * (octave - 10) + quarter;
@@ -46,7 +51,7 @@ size_t ClassBytes(int size_class) {
   }
   const int octave = (size_class - kLinearClasses) / 4 + 10;
   const size_t quarter = (size_class - kLinearClasses) % 4;
-  return (4 + quarter + 1) << (octave - 2);
+  return ((4 + quarter + 1) << (octave - 2)) + kHeader;
 }
 
 // Held for a few instructions, by threads that rarely meet.
@@ -75,18 +80,19 @@ class SpinLockHolder {
 
 // Large blocks ask for huge pages: the rows of a table that are read in no
 // order lie on a small page each, and walking the page tables costs as much as
-// copying the rows. The sizes of most classes from two of them on are
-// multiples.
+// copying the rows. What is left over behind the last takes small ones.
 constexpr size_t kHugePage = size_t{2} << 20;
 
 void* SystemBlock(size_t bytes) {
-  if (bytes < 2 * kHugePage || bytes % kHugePage != 0) {
+  if (bytes < 2 * kHugePage) {
     return std::aligned_alloc(kTensorAlignment, bytes);
   }
-  void* block = std::aligned_alloc(kHugePage, bytes);
+  // aligned_alloc wants a multiple of the alignment.
+  void* block = nullptr;
+  if (posix_memalign(&block, kHugePage, bytes) != 0) return nullptr;
 #ifdef MADV_HUGEPAGE
   // Advice: where it is not taken, nothing is lost.
-  if (block != nullptr) (void)madvise(block, bytes, MADV_HUGEPAGE);
+  (void)madvise(block, bytes / kHugePage * kHugePage, MADV_HUGEPAGE);
 #endif
   return block;
 }

@@ -4,9 +4,10 @@
 // CpuAllocator() keeps what is freed and hands it out again, so that a training
 // step after the first takes nothing from the operating system. Sizes are
 // rounded up to classes: multiples of 64 bytes, from 1 KiB on four steps an
-// octave, so that no more than the larger of 63 bytes and a quarter of what was
-// asked for is lost. Blocks start at a multiple of 64 bytes; those of 4 MiB and
-// more, where the size allows it, at one of 2 MiB, and ask for huge pages.
+// octave and 64 bytes more, a tensor's header, so that elements of a round size
+// fit; no more than the larger of 63 bytes and a quarter of what was asked for
+// is lost. Blocks start at a multiple of 64 bytes; those of 4 MiB and more at
+// one of 2 MiB, and ask for huge pages.
 //
 // Cost: a lock and a list operation. Thread-safe.
 #ifndef SEPTET_CORE_TENSOR_ALLOCATOR_H_

@@ -56,6 +56,23 @@ TEST(CpuAllocatorTest, LargeBlocksStartAtHugePages) {
   CpuAllocator().ReleaseCached();
 }
 
+// A tensor of 2^n, 5/4 2^n, ... bytes has 64 more for its header, and loses
+// nothing.
+TEST(CpuAllocatorTest, RoundSizesWithAHeaderLoseNothing) {
+  for (size_t power = 1024; power <= (size_t{64} << 20); power *= 2) {
+    for (size_t quarter = 4; quarter < 8; ++quarter) {
+      const size_t bytes = power / 4 * quarter + 64;
+      const int64_t before = CpuAllocator().Stats().live_bytes;
+      void* block = CpuAllocator().Allocate(bytes);
+      ASSERT_NE(block, nullptr);
+      EXPECT_EQ(CpuAllocator().Stats().live_bytes - before,
+                static_cast<int64_t>(bytes));
+      CpuAllocator().Free(block, bytes);
+    }
+  }
+  CpuAllocator().ReleaseCached();
+}
+
 TEST(CpuAllocatorTest, WastesAtMostAQuarter) {
   std::vector<size_t> sizes;
   for (size_t bytes = 1; bytes <= 5000; ++bytes) sizes.push_back(bytes);
@@ -99,15 +116,16 @@ TEST(CpuAllocatorTest, SteadyLoopTakesNothingFromTheSystem) {
 }
 
 TEST(CpuAllocatorTest, CountsLiveBytesAndTheirPeak) {
+  constexpr int64_t kBytes = (1 << 24) + 64;  // just a class
   const int64_t before = CpuAllocator().Stats().live_bytes;
-  void* a = CpuAllocator().Allocate(1 << 24);
-  void* b = CpuAllocator().Allocate(1 << 24);
-  EXPECT_EQ(CpuAllocator().Stats().live_bytes, before + (2 << 24));
-  CpuAllocator().Free(a, 1 << 24);
-  EXPECT_EQ(CpuAllocator().Stats().live_bytes, before + (1 << 24));
-  CpuAllocator().Free(b, 1 << 24);
+  void* a = CpuAllocator().Allocate(kBytes);
+  void* b = CpuAllocator().Allocate(kBytes);
+  EXPECT_EQ(CpuAllocator().Stats().live_bytes, before + 2 * kBytes);
+  CpuAllocator().Free(a, kBytes);
+  EXPECT_EQ(CpuAllocator().Stats().live_bytes, before + kBytes);
+  CpuAllocator().Free(b, kBytes);
   EXPECT_EQ(CpuAllocator().Stats().live_bytes, before);
-  EXPECT_GE(CpuAllocator().Stats().peak_live_bytes, before + (2 << 24));
+  EXPECT_GE(CpuAllocator().Stats().peak_live_bytes, before + 2 * kBytes);
 }
 
 TEST(CpuAllocatorTest, ReleaseCachedKeepsOnlyWhatIsInUse) {
