@@ -115,6 +115,21 @@ absl::StatusOr<MultiHeadAttention> MultiHeadAttention::Create(
   return attention;
 }
 
+Var MultiHeadAttention::Attend(const AttentionContext& context,
+                               const AttentionCall& call, Var q, Var k,
+                               Var v) const {
+  static const PositionEncoding* const kNone = new PositionEncoding();
+  const PositionEncoding& position =
+      context.position == nullptr ? *kNone : *context.position;
+  position.Rotate(call, &q, &k);
+  Var extra = position.Extra(call, k);
+  if (context.cache != nullptr) {
+    const absl::Status appended = context.cache->Append(layer_, &k, &v, &extra);
+    if (!appended.ok()) return appended;
+  }
+  return position.Attend(call, q, k, v, extra);
+}
+
 Var MultiHeadAttention::Forward(const BoundParameters& p, const Pass& pass,
                                 const AttentionContext& context,
                                 const Var& x) const {
@@ -128,24 +143,6 @@ Var MultiHeadAttention::Forward(const BoundParameters& p, const Pass& pass,
   const MultiHeadAttentionOptions& o = options_;
   const int64_t batch = x.dim(0);
   const int64_t time = x.dim(1);
-  Var q;
-  Var k;
-  Var v;
-  if (o.joint_qkv) {
-    const Var heads =
-        Reshape(qkv_.Forward(p, x),
-                {batch, time, o.heads + 2 * o.kv_heads, o.head_dim});
-    std::vector<Var> parts =
-        Split(heads, {o.heads, o.kv_heads, o.kv_heads}, /*axis=*/2);
-    q = std::move(parts[0]);
-    k = std::move(parts[1]);
-    v = std::move(parts[2]);
-  } else {
-    q = Reshape(q_.Forward(p, x), {batch, time, o.heads, o.head_dim});
-    k = Reshape(k_.Forward(p, x), {batch, time, o.kv_heads, o.head_dim});
-    v = Reshape(v_.Forward(p, x), {batch, time, o.kv_heads, o.head_dim});
-  }
-
   AttentionCall call;
   call.p = &p;
   call.pass = &pass;
@@ -159,16 +156,28 @@ Var MultiHeadAttention::Forward(const BoundParameters& p, const Pass& pass,
   call.options.dropout = attention_dropout_.Probability(pass);
   call.options.dropout_key = attention_dropout_.Key(pass);
 
-  static const PositionEncoding* const kNone = new PositionEncoding();
-  const PositionEncoding& position =
-      context.position == nullptr ? *kNone : *context.position;
-  position.Rotate(call, &q, &k);
-  Var extra = position.Extra(call, k);
-  if (context.cache != nullptr) {
-    const absl::Status appended = context.cache->Append(layer_, &k, &v, &extra);
-    if (!appended.ok()) return appended;
+  Var y;
+  if (o.joint_qkv) {
+    const Var qkv =
+        Reshape(qkv_.Forward(p, x),
+                {batch, time, o.heads + 2 * o.kv_heads, o.head_dim});
+    if (context.cache != nullptr) {
+      std::vector<Var> parts =
+          Split(qkv, {o.heads, o.kv_heads, o.kv_heads}, /*axis=*/2);
+      y = Attend(context, call, std::move(parts[0]), std::move(parts[1]),
+                 std::move(parts[2]));
+    } else if (context.position != nullptr) {
+      y = context.position->AttendJoint(call, o.heads, o.kv_heads, qkv);
+    } else {
+      y = JointAttention(qkv, o.heads, o.kv_heads, context.mask, call.options);
+    }
+  } else {
+    y = Attend(
+        context, call,
+        Reshape(q_.Forward(p, x), {batch, time, o.heads, o.head_dim}),
+        Reshape(k_.Forward(p, x), {batch, time, o.kv_heads, o.head_dim}),
+        Reshape(v_.Forward(p, x), {batch, time, o.kv_heads, o.head_dim}));
   }
-  const Var y = position.Attend(call, q, k, v, extra);
   return dropout_.Forward(
       pass, out_.Forward(p, Reshape(y, {batch, time, o.heads * o.head_dim})));
 }

@@ -89,6 +89,10 @@ class MultiHeadAttention {
               const AttentionContext& context, const Var& x) const;
 
  private:
+  // q, k and v of the new positions: through position hook and cache.
+  Var Attend(const AttentionContext& context, const AttentionCall& call, Var q,
+             Var k, Var v) const;
+
   MultiHeadAttentionOptions options_;
   int layer_ = 0;
   LinearLayer qkv_;

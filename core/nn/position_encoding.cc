@@ -2,6 +2,7 @@
 #include "septet/core/nn/position_encoding.h"
 
 #include <cstdint>
+#include <vector>
 
 #include "absl/status/status.h"
 #include "absl/strings/str_cat.h"
@@ -9,11 +10,20 @@
 #include "septet/core/base/status_macros.h"
 #include "septet/core/nn/parameter_scope.h"
 #include "septet/core/nn/validate.h"
+#include "septet/core/ops/attention.h"
 #include "septet/core/ops/concat.h"
 #include "septet/core/ops/elementwise.h"
 #include "septet/core/ops/index.h"
 
 namespace septet {
+
+Var PositionEncoding::AttendJoint(const AttentionCall& call, int64_t heads,
+                                  int64_t kv_heads, const Var& qkv) const {
+  std::vector<Var> parts = Split(qkv, {heads, kv_heads, kv_heads}, /*axis=*/2);
+  Rotate(call, &parts[0], &parts[1]);
+  const Var extra = Extra(call, parts[1]);
+  return Attend(call, parts[0], parts[1], parts[2], extra);
+}
 
 absl::Status LearnedPositionsOptions::Validate() const {
   return RequireAtLeast("learned positions", "count", count, 1);
@@ -42,6 +52,11 @@ Var LearnedPositions::Embed(const EmbeddingCall& call, const Var& x) const {
                      ", expected 0 to ", options_.count - 1));
   }
   return Add(x, Slice(table, 0, call.first, end));
+}
+
+Var LearnedPositions::AttendJoint(const AttentionCall& call, int64_t heads,
+                                  int64_t kv_heads, const Var& qkv) const {
+  return JointAttention(qkv, heads, kv_heads, *call.mask, call.options);
 }
 
 }  // namespace septet

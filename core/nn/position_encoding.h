@@ -14,8 +14,8 @@
 // Each member function has a default that does nothing special, so that a plain
 // PositionEncoding is a transformer without positions. In a block they are
 // called in the order Rotate, Extra, then (when decoding) keys, values and
-// extras go through the cache, then Attend. So Rotate sees each key once, at
-// its own position, and Attend sees all keys.
+// extras go through the cache, then Attend; AttendJoint may do without. So
+// Rotate sees each key once, at its own position, and Attend sees all keys.
 //
 // Here: LearnedPositions; rotary_positions.h. A transformer owns its encoding;
 // it is not changed after Declare, and may be used from several threads.
@@ -101,6 +101,12 @@ class PositionEncoding {
                      const Var& v, const Var& /*extra*/) const {
     return Attention(q, k, v, *call.mask, call.options);
   }
+
+  // All of these in one where q, k and v are one product and there is no cache:
+  // qkv [B, T, H + 2 Hkv, D] gives [B, T, H, D]. What overrides one of the
+  // others overrides this, or leaves it as it is: parts, Rotate, Extra, Attend.
+  virtual Var AttendJoint(const AttentionCall& call, int64_t heads,
+                          int64_t kv_heads, const Var& qkv) const;
 };
 
 struct LearnedPositionsOptions {
@@ -122,6 +128,8 @@ class LearnedPositions : public PositionEncoding {
   absl::Status Declare(const PositionModel& model,
                        const ParameterScope& scope) override;
   Var Embed(const EmbeddingCall& call, const Var& x) const override;
+  Var AttendJoint(const AttentionCall& call, int64_t heads, int64_t kv_heads,
+                  const Var& qkv) const override;
 
   ParameterId weight() const { return weight_; }
 

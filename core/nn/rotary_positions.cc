@@ -10,6 +10,7 @@
 #include "septet/core/base/status_macros.h"
 #include "septet/core/nn/parameter_scope.h"
 #include "septet/core/nn/position_encoding.h"
+#include "septet/core/ops/attention.h"
 #include "septet/core/ops/rotary.h"
 #include "septet/core/tensor/dtype.h"
 
@@ -44,14 +45,27 @@ absl::Status RotaryPositions::Declare(const PositionModel& model,
   return absl::OkStatus();
 }
 
-void RotaryPositions::Rotate(const AttentionCall& call, Var* q, Var* k) const {
+RotaryOptions RotaryPositions::OptionsOf(const AttentionCall& call) const {
   RotaryOptions rotary;
   rotary.layout = options_.layout;
   rotary.time_axis = -3;  // of [B, T, H, D]
   rotary.offset = static_cast<double>(call.first);
   rotary.position_scale = options_.position_scale;
+  return rotary;
+}
+
+void RotaryPositions::Rotate(const AttentionCall& call, Var* q, Var* k) const {
+  const RotaryOptions rotary = OptionsOf(call);
   *q = Rotary(*q, options_.frequencies, rotary);
   *k = Rotary(*k, options_.frequencies, rotary);
+}
+
+Var RotaryPositions::AttendJoint(const AttentionCall& call, int64_t heads,
+                                 int64_t kv_heads, const Var& qkv) const {
+  RotaryOptions rotary = OptionsOf(call);
+  rotary.rows = heads + kv_heads;
+  return JointAttention(Rotary(qkv, options_.frequencies, rotary), heads,
+                        kv_heads, *call.mask, call.options);
 }
 
 }  // namespace septet

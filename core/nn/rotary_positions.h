@@ -14,6 +14,8 @@
 #ifndef SEPTET_CORE_NN_ROTARY_POSITIONS_H_
 #define SEPTET_CORE_NN_ROTARY_POSITIONS_H_
 
+#include <cstdint>
+
 #include "absl/status/status.h"
 #include "septet/core/autograd/var.h"
 #include "septet/core/nn/parameter_scope.h"
@@ -34,7 +36,7 @@ struct RotaryPositionsOptions {
   absl::Status Validate() const;
 };
 
-class RotaryPositions : public PositionEncoding {
+class RotaryPositions final : public PositionEncoding {
  public:
   explicit RotaryPositions(const RotaryPositionsOptions& options)
       : options_(options) {}
@@ -42,8 +44,12 @@ class RotaryPositions : public PositionEncoding {
   absl::Status Declare(const PositionModel& model,
                        const ParameterScope& scope) override;
   void Rotate(const AttentionCall& call, Var* q, Var* k) const override;
+  Var AttendJoint(const AttentionCall& call, int64_t heads, int64_t kv_heads,
+                  const Var& qkv) const override;
 
  private:
+  RotaryOptions OptionsOf(const AttentionCall& call) const;
+
   RotaryPositionsOptions options_;
 };
 

@@ -8,6 +8,7 @@
 #include <limits>
 #include <mutex>
 #include <utility>
+#include <vector>
 
 #include "absl/functional/function_ref.h"
 #include "absl/status/status.h"
@@ -19,6 +20,7 @@
 #include "septet/core/base/thread_pool.h"
 #include "septet/core/ops/attention_kernels.h"
 #include "septet/core/ops/attention_problem.h"
+#include "septet/core/ops/concat.h"
 #include "septet/core/ops/elementwise.h"
 #include "septet/core/ops/matmul.h"
 #include "septet/core/ops/op_util.h"
@@ -247,23 +249,28 @@ double DecodeReads(const AttentionProblem<T>& p) {
          static_cast<double>(p.head_dim + p.value_dim);
 }
 
+// Queries, keys and values; views of one tensor, perhaps.
+struct Qkv {
+  Tensor q, k, v;
+};
+
 template <typename T>
-absl::Status ForwardCpu(const KernelArgs& args) {
-  const auto& attrs = args.attrs.Get<AttentionAttrs>();
+absl::Status Forward(const AttentionAttrs& attrs, const Qkv& in,
+                     const Tensor& lengths, const Tensor& mask,
+                     const Tensor& out, const Tensor& log_sum_exp) {
   const Axes axes = AxesOf(attrs.options);
-  SEPTET_ASSIGN_OR_RETURN(const Tensor q, DenseRows(args.input(0)));
-  SEPTET_ASSIGN_OR_RETURN(const Tensor k, DenseRows(args.input(1)));
-  SEPTET_ASSIGN_OR_RETURN(const Tensor v, DenseRows(args.input(2)));
-  SEPTET_RETURN_IF_ERROR(CheckLengths(args.input(3), k.dim(axes.time)));
-  const AttentionProblem<T> p =
-      MakeProblem<T>(attrs, q, k, v, args.input(3), args.input(4));
+  SEPTET_ASSIGN_OR_RETURN(const Tensor q, DenseRows(in.q));
+  SEPTET_ASSIGN_OR_RETURN(const Tensor k, DenseRows(in.k));
+  SEPTET_ASSIGN_OR_RETURN(const Tensor v, DenseRows(in.v));
+  SEPTET_RETURN_IF_ERROR(CheckLengths(lengths, k.dim(axes.time)));
+  const AttentionProblem<T> p = MakeProblem<T>(attrs, q, k, v, lengths, mask);
   if (p.queries == 0) return absl::OkStatus();
   SEPTET_ASSIGN_OR_RETURN(
       const Tensor partials,
       Tensor::Empty(Shape({AttentionForwardPartials(p)}), q.dtype()));
   AttentionResult<T> result;
-  result.out = MutableOperand<T>(args.outputs[0], axes);
-  result.log_sum_exp = args.outputs[1].mutable_data<T>();
+  result.out = MutableOperand<T>(out, axes);
+  result.log_sum_exp = log_sum_exp.mutable_data<T>();
   result.partials = partials.mutable_data<T>();
   double operations = PairOperations(p);
   if (AttentionDecodes(p)) operations += DecodeReads(p);
@@ -279,6 +286,14 @@ absl::Status ForwardCpu(const KernelArgs& args) {
   return absl::OkStatus();
 }
 
+template <typename T>
+absl::Status ForwardCpu(const KernelArgs& args) {
+  return Forward<T>(args.attrs.Get<AttentionAttrs>(),
+                    {args.input(0), args.input(1), args.input(2)},
+                    args.input(3), args.input(4), args.outputs[0],
+                    args.outputs[1]);
+}
+
 // Inputs q, k, v, key_lengths, key_mask, out, log_sum_exp, dout; outputs dq,
 // dk, dv.
 absl::Status InferBackward(const InferArgs& args) {
@@ -288,26 +303,31 @@ absl::Status InferBackward(const InferArgs& args) {
   return absl::OkStatus();
 }
 
+// What the forward pass left, and the gradient of its output.
+struct BackwardInput {
+  Tensor lengths, mask, out, log_sum_exp, dout;
+};
+
 template <typename T>
-absl::Status BackwardCpu(const KernelArgs& args) {
-  const auto& attrs = args.attrs.Get<AttentionAttrs>();
+absl::Status Backward(const AttentionAttrs& attrs, const Qkv& in,
+                      const BackwardInput& from, const Qkv& gradients) {
   const Axes axes = AxesOf(attrs.options);
-  SEPTET_ASSIGN_OR_RETURN(const Tensor q, DenseRows(args.input(0)));
-  SEPTET_ASSIGN_OR_RETURN(const Tensor k, DenseRows(args.input(1)));
-  SEPTET_ASSIGN_OR_RETURN(const Tensor v, DenseRows(args.input(2)));
-  SEPTET_ASSIGN_OR_RETURN(const Tensor dout, DenseRows(args.input(7)));
+  SEPTET_ASSIGN_OR_RETURN(const Tensor q, DenseRows(in.q));
+  SEPTET_ASSIGN_OR_RETURN(const Tensor k, DenseRows(in.k));
+  SEPTET_ASSIGN_OR_RETURN(const Tensor v, DenseRows(in.v));
+  SEPTET_ASSIGN_OR_RETURN(const Tensor dout, DenseRows(from.dout));
   const AttentionProblem<T> p =
-      MakeProblem<T>(attrs, q, k, v, args.input(3), args.input(4));
+      MakeProblem<T>(attrs, q, k, v, from.lengths, from.mask);
   SEPTET_ASSIGN_OR_RETURN(
       const Tensor partials,
       Tensor::Empty(Shape({AttentionPartials(p)}), q.dtype(), q.device()));
   AttentionGradient<T> gradient;
-  gradient.out = Operand<T>(args.input(5), axes);
+  gradient.out = Operand<T>(from.out, axes);
   gradient.dout = Operand<T>(dout, axes);
-  gradient.log_sum_exp = args.input(6).data<T>();
-  gradient.dq = MutableOperand<T>(args.outputs[0], axes);
-  gradient.dk = MutableOperand<T>(args.outputs[1], axes);
-  gradient.dv = MutableOperand<T>(args.outputs[2], axes);
+  gradient.log_sum_exp = from.log_sum_exp.data<T>();
+  gradient.dq = MutableOperand<T>(gradients.q, axes);
+  gradient.dk = MutableOperand<T>(gradients.k, axes);
+  gradient.dv = MutableOperand<T>(gradients.v, axes);
   gradient.partials = partials.mutable_data<T>();
   SEPTET_RETURN_IF_ERROR(RunTasks<T>(
       AttentionBackwardTasks(p), 2.5 * PairOperations(p),
@@ -323,6 +343,15 @@ absl::Status BackwardCpu(const KernelArgs& args) {
                 }
               });
   return absl::OkStatus();
+}
+
+template <typename T>
+absl::Status BackwardCpu(const KernelArgs& args) {
+  return Backward<T>(args.attrs.Get<AttentionAttrs>(),
+                     {args.input(0), args.input(1), args.input(2)},
+                     {args.input(3), args.input(4), args.input(5),
+                      args.input(6), args.input(7)},
+                     {args.outputs[0], args.outputs[1], args.outputs[2]});
 }
 
 const Op& BackwardOp() {
@@ -482,6 +511,126 @@ const Op& AttentionOp() {
   return op;
 }
 
+struct JointAttrs {
+  AttentionAttrs attention;
+  int64_t heads;
+  int64_t kv_heads;
+};
+
+// The views of q, k and v of qkv, or of its gradient.
+absl::StatusOr<Qkv> ViewsOf(const JointAttrs& attrs, const Tensor& qkv) {
+  const int64_t keys = attrs.heads + attrs.kv_heads;
+  Qkv views;
+  SEPTET_ASSIGN_OR_RETURN(views.q, qkv.Slice(2, 0, attrs.heads));
+  SEPTET_ASSIGN_OR_RETURN(views.k, qkv.Slice(2, attrs.heads, keys));
+  SEPTET_ASSIGN_OR_RETURN(views.v, qkv.Slice(2, keys, qkv.dim(2)));
+  return views;
+}
+
+// Inputs qkv, key_lengths, key_mask; outputs out, log_sum_exp.
+absl::Status InferJoint(const InferArgs& args) {
+  const auto& attrs = args.attrs.Get<JointAttrs>();
+  const Tensor& qkv = args.input(0);
+  SEPTET_RETURN_IF_ERROR(RequireReal("qkv", qkv));
+  SEPTET_RETURN_IF_ERROR(RequireRank("qkv", qkv, 4, 4));
+  if (attrs.attention.options.layout != AttentionLayout::kBTHD) {
+    return absl::InvalidArgumentError(
+        "layout is kBHTD, expected kBTHD, since qkv is [B, T, H, D]");
+  }
+  // Neither sum overflows.
+  const int64_t all = qkv.dim(2);
+  if (attrs.heads < 1 || attrs.kv_heads < 1 || attrs.heads > all ||
+      attrs.kv_heads > all || attrs.heads + 2 * attrs.kv_heads != all) {
+    return absl::InvalidArgumentError(absl::StrCat(
+        "qkv is ", qkv.DebugString(),
+        ", expected axis 2 to be heads + 2 "
+        "kv_heads, of ",
+        attrs.heads, " and ", attrs.kv_heads, ", each at least 1"));
+  }
+  SEPTET_ASSIGN_OR_RETURN(const Qkv views, ViewsOf(attrs, qkv));
+  const Tensor* const inputs[] = {&views.q, &views.k, &views.v, &args.input(1),
+                                  &args.input(2)};
+  return InferForward({inputs, Attrs(attrs.attention), args.outputs});
+}
+
+template <typename T>
+absl::Status JointForwardCpu(const KernelArgs& args) {
+  const auto& attrs = args.attrs.Get<JointAttrs>();
+  SEPTET_ASSIGN_OR_RETURN(const Qkv views, ViewsOf(attrs, args.input(0)));
+  return Forward<T>(attrs.attention, views, args.input(1), args.input(2),
+                    args.outputs[0], args.outputs[1]);
+}
+
+// Inputs qkv, key_lengths, key_mask, out, log_sum_exp, dout; output dqkv.
+template <typename T>
+absl::Status JointBackwardCpu(const KernelArgs& args) {
+  const auto& attrs = args.attrs.Get<JointAttrs>();
+  SEPTET_ASSIGN_OR_RETURN(const Qkv views, ViewsOf(attrs, args.input(0)));
+  SEPTET_ASSIGN_OR_RETURN(const Qkv gradients, ViewsOf(attrs, args.outputs[0]));
+  return Backward<T>(attrs.attention, views,
+                     {args.input(1), args.input(2), args.input(3),
+                      args.input(4), args.input(5)},
+                     gradients);
+}
+
+const Op& JointBackwardOp() {
+  static const Op& op = []() -> const Op& {
+    OpDef def;
+    def.name = "joint_attention_grad";
+    def.infer = [](const InferArgs& args) {
+      args.outputs[0] = {args.input(0).shape(), args.input(0).dtype()};
+      return absl::OkStatus();
+    };
+    def.differentiable = false;  // called on constants only
+    def.strided_inputs = 0b100001;
+    const Op& registered = RegisterOp(def);
+    RegisterCpuKernels(def.name, "highway", &JointBackwardCpu<float>,
+                       &JointBackwardCpu<double>);
+    return registered;
+  }();
+  return op;
+}
+
+void JointComposite(CompositeArgs& args) {
+  const auto& attrs = args.attrs.Get<JointAttrs>();
+  const std::vector<Var> parts =
+      Split(args.inputs[0], {attrs.heads, attrs.kv_heads, attrs.kv_heads}, 2);
+  const VarVector results = ApplyMulti(
+      AttentionOp(),
+      {&parts[0], &parts[1], &parts[2], &args.inputs[1], &args.inputs[2]},
+      attrs.attention);
+  args.outputs[0] = results[0];
+  args.outputs[1] = results[1];
+}
+
+void JointVjp(VjpArgs& args) {
+  // log_sum_exp is not handed out: only out has a cotangent.
+  args.grads[0] =
+      Apply(JointBackwardOp(),
+            {&args.inputs[0], &args.inputs[1], &args.inputs[2],
+             &args.outputs[0], &args.outputs[1], &args.cotangents[0]},
+            args.attrs);
+}
+
+const Op& JointAttentionOp() {
+  static const Op& op = []() -> const Op& {
+    OpDef def;
+    def.name = "joint_attention";
+    def.num_outputs = 2;
+    def.infer = &InferJoint;
+    def.composite = &JointComposite;
+    def.vjp = &JointVjp;
+    def.vjp_is_differentiable = false;
+    def.saved_outputs = 3;
+    def.strided_inputs = 1;
+    const Op& registered = RegisterOp(def);
+    RegisterCpuKernels(def.name, "highway", &JointForwardCpu<float>,
+                       &JointForwardCpu<double>);
+    return registered;
+  }();
+  return op;
+}
+
 }  // namespace
 
 Var Attention(const Var& q, const Var& k, const Var& v,
@@ -489,6 +638,13 @@ Var Attention(const Var& q, const Var& k, const Var& v,
   return ApplyMulti(AttentionOp(),
                     {&q, &k, &v, &mask.key_lengths, &mask.key_mask},
                     AttentionAttrs{options, mask.keep_self})[0];
+}
+
+Var JointAttention(const Var& qkv, int64_t heads, int64_t kv_heads,
+                   const AttentionMask& mask, const AttentionOptions& options) {
+  return ApplyMulti(JointAttentionOp(),
+                    {&qkv, &mask.key_lengths, &mask.key_mask},
+                    JointAttrs{{options, mask.keep_self}, heads, kv_heads})[0];
 }
 
 }  // namespace septet

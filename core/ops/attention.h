@@ -30,6 +30,8 @@
 #ifndef SEPTET_CORE_OPS_ATTENTION_H_
 #define SEPTET_CORE_OPS_ATTENTION_H_
 
+#include <cstdint>
+
 #include "septet/core/autograd/var.h"
 #include "septet/core/random/philox.h"
 
@@ -77,6 +79,16 @@ struct AttentionOptions {
 Var Attention(const Var& q, const Var& k, const Var& v,
               const AttentionMask& mask = {},
               const AttentionOptions& options = {});
+
+// The same with q, k and v side by side, as one projection gives them: qkv [B,
+// T, H + 2 Hkv, D] gives [B, T, H, D]. So nothing is copied, and the gradient
+// is written side by side, too, where that of Split() is joined from three.
+// options.layout is kBTHD.
+//
+// Errors: InvalidArgument likewise, and for another number of heads or layout.
+Var JointAttention(const Var& qkv, int64_t heads, int64_t kv_heads,
+                   const AttentionMask& mask = {},
+                   const AttentionOptions& options = {});
 
 }  // namespace septet
 

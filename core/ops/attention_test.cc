@@ -6,6 +6,7 @@
 #include <cstdint>
 #include <limits>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include "absl/status/status.h"
@@ -18,6 +19,7 @@
 #include "septet/core/autograd/var.h"
 #include "septet/core/base/status_testutil.h"
 #include "septet/core/base/thread_pool.h"
+#include "septet/core/ops/concat.h"
 #include "septet/core/ops/elementwise.h"
 #include "septet/core/ops/op_testutil.h"
 #include "septet/core/ops/reduce.h"
@@ -424,6 +426,81 @@ TEST(AttentionTest, DropoutKeepsTheMean) {
   EXPECT_NE(
       Attention(zeros, keys, ones, {}, options).tensor().ToVector<float>(),
       out.tensor().ToVector<float>());
+}
+
+// Values and gradients of q, k and v side by side, and of the three parts.
+TEST(JointAttentionTest, GivesTheBitsOfThreeParts) {
+  AttentionOptions options;
+  options.layout = AttentionLayout::kBTHD;
+  for (const auto& [heads, kv_heads] :
+       {std::pair<int64_t, int64_t>{1, 1}, {2, 2}, {4, 2}, {6, 1}}) {
+    for (const int64_t time : {1, 7, 33}) {
+      for (const double dropout : {0.0, 0.3}) {
+        options.dropout = dropout;
+        const Tensor lengths =
+            Tensor::FromValues<int64_t>({2}, {time, time / 2}).value();
+        const AttentionMask mask = {lengths, Var(), true};
+        for (const DType dtype : {DType::kF32, DType::kF64}) {
+          const Tensor x =
+              RandomTensor(Shape({2, time, heads + 2 * kv_heads, 8}), dtype, 1);
+          const Tensor dout =
+              RandomTensor(Shape({2, time, heads, 8}), dtype, 2);
+          const auto run = [&](bool joint) {
+            Tape tape;
+            const Var qkv = tape.Watch(x);
+            Var out;
+            if (joint) {
+              out = JointAttention(qkv, heads, kv_heads, mask, options);
+            } else {
+              const std::vector<Var> parts =
+                  Split(qkv, {heads, kv_heads, kv_heads}, 2);
+              out = Attention(parts[0], parts[1], parts[2], mask, options);
+            }
+            SEPTET_EXPECT_OK(out);
+            const auto grads = tape.GradVars({out}, {Var(dout)}, {qkv}, false);
+            SEPTET_EXPECT_OK(grads);
+            return std::pair(out.tensor().ToVector<double>(),
+                             (*grads)[0].tensor().ToVector<double>());
+          };
+          EXPECT_EQ(run(true), run(false));
+        }
+      }
+    }
+  }
+}
+
+TEST(JointAttentionTest, DerivativesOfBothModesAndOrders) {
+  AttentionOptions options;
+  options.layout = AttentionLayout::kBTHD;
+  SEPTET_EXPECT_OK(CheckGradients(
+      [&](absl::Span<const Var> in) {
+        return JointAttention(in[0], 2, 1, {}, options);
+      },
+      {RandomTensor({2, 3, 4, 3}, DType::kF64, 1)}));
+}
+
+TEST(JointAttentionTest, Errors) {
+  const Tensor qkv = RandomTensor({2, 3, 4, 8}, DType::kF32, 1);
+  AttentionOptions options;
+  const auto expect = [&](const Var& x, int64_t heads, int64_t kv_heads,
+                          const char* message) {
+    EXPECT_THAT(
+        JointAttention(x, heads, kv_heads, {}, options),
+        StatusIs(absl::StatusCode::kInvalidArgument, HasSubstr(message)));
+  };
+  expect(qkv, 2, 1, "layout is kBHTD, expected kBTHD");
+  options.layout = AttentionLayout::kBTHD;
+  const char* const kHeads =
+      "qkv is f32 [2, 3, 4, 8], expected axis 2 to be heads + 2 kv_heads, of ";
+  expect(qkv, 1, 1, kHeads);
+  expect(qkv, 4, 0, kHeads);
+  expect(qkv, 0, 2, kHeads);
+  expect(qkv, INT64_MAX, INT64_MAX, kHeads);
+  expect(RandomTensor({2, 3, 32}, DType::kF32, 1), 2, 1, "expected rank 4");
+  expect(RandomTensor({2, 3, 7, 8}, DType::kF32, 1), 3, 2,
+         "3 heads of q are not a multiple of 2 heads of k");
+  options.dropout = 1;
+  expect(qkv, 2, 1, "dropout is 1");
 }
 
 TEST(AttentionTest, Errors) {

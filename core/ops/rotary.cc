@@ -14,6 +14,7 @@
 #include "septet/core/autograd/var.h"
 #include "septet/core/base/status_macros.h"
 #include "septet/core/base/thread_pool.h"
+#include "septet/core/ops/concat.h"
 #include "septet/core/ops/elementwise.h"
 #include "septet/core/ops/matmul.h"
 #include "septet/core/ops/op_util.h"
@@ -33,6 +34,7 @@ struct RotaryAttrs {
   bool inverse;
   double offset;
   double position_scale;
+  int64_t rows;
 };
 
 // The time axis counted from the beginning; out of range where it was.
@@ -81,6 +83,19 @@ absl::Status Infer(const InferArgs& args) {
         absl::StrCat("position_scale is ", attrs.position_scale,
                      ", expected a finite number"));
   }
+  if (attrs.rows != -1) {
+    if (time_axis + 3 != x.rank()) {
+      return absl::InvalidArgumentError(
+          absl::StrCat("rows is ", attrs.rows, ", expected -1 with time_axis ",
+                       attrs.time_axis, " of x, ", x.DebugString()));
+    }
+    const int64_t all = x.dim(x.rank() - 2);
+    if (attrs.rows < 0 || attrs.rows > all) {
+      return absl::InvalidArgumentError(
+          absl::StrCat("rows is ", attrs.rows, ", expected -1 to ", all,
+                       ", for x, ", x.DebugString()));
+    }
+  }
   args.outputs[0] = {x.shape(), x.dtype()};
   return absl::OkStatus();
 }
@@ -103,6 +118,7 @@ absl::Status ForwardCpu(const KernelArgs& args) {
     inner *= x.dim(axis);
   }
   const int64_t times = x.dim(time_axis);
+  const int64_t rows = attrs.rows < 0 ? inner : attrs.rows;
   const int64_t width = x.dim(x.rank() - 1);
   const int64_t pairs = args.input(1).dim(0);
   const double* frequencies = args.input(1).data<double>();
@@ -136,9 +152,9 @@ absl::Status ForwardCpu(const KernelArgs& args) {
                   const int64_t count = std::min(block, times - first);
                   const int64_t at =
                       (task % outer * times + first) * inner * width;
-                  RotaryRows(attrs.layout, count, inner, width, pairs, px + at,
-                             cos + first * table_width,
-                             sin + first * table_width, y + at, mode);
+                  RotaryFirstRows(attrs.layout, count, inner, rows, width,
+                                  pairs, px + at, cos + first * table_width,
+                                  sin + first * table_width, y + at, mode);
                 }
               });
   return absl::OkStatus();
@@ -195,9 +211,19 @@ void Composite(CompositeArgs& args) {
     args.outputs[0] = frequencies.status();
     return;
   }
+  const auto& attrs = args.attrs.Get<RotaryAttrs>();
+  const int axis = x.rank() - 2;
+  const int64_t all = x.dim(axis);
+  const bool some = attrs.rows >= 0 && attrs.rows < all;
   absl::StatusOr<Var> y =
-      Formula(x, *frequencies, args.attrs.Get<RotaryAttrs>());
-  args.outputs[0] = y.ok() ? *y : Var(y.status());
+      Formula(some ? Slice(x, axis, 0, attrs.rows) : x, *frequencies, attrs);
+  if (!y.ok()) {
+    args.outputs[0] = y.status();
+  } else if (some) {
+    args.outputs[0] = Concat({*y, Slice(x, axis, attrs.rows, all)}, axis);
+  } else {
+    args.outputs[0] = *y;
+  }
 }
 
 const Op& RotaryOp();
@@ -235,8 +261,9 @@ const Op& RotaryOp() {
 
 Var Rotary(const Var& x, const Tensor& frequencies,
            const RotaryOptions& options) {
-  const RotaryAttrs attrs{options.layout, options.time_axis, /*inverse=*/false,
-                          options.offset, options.position_scale};
+  const RotaryAttrs attrs{options.layout,         options.time_axis,
+                          /*inverse=*/false,      options.offset,
+                          options.position_scale, options.rows};
   return Rotate(x, frequencies, attrs, /*back=*/false);
 }
 

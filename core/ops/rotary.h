@@ -38,6 +38,10 @@ struct RotaryOptions {
   double offset = 0;
   // Linear position interpolation by a factor s: 1 / s.
   double position_scale = 1;
+  // Only the first so many of the axis before the last, which must be the one
+  // behind time_axis, are rotated, and the others copied; -1: all. Heads of q
+  // and k in a joint [B, T, heads of q, k and v, D], for JointAttention.
+  int64_t rows = -1;
 };
 
 // x: [..., D], f32 or f64, rank >= 2. frequencies: [R/2], f64, finite, R <= D.

@@ -39,16 +39,26 @@ void RotaryTable(RotaryLayout layout, int64_t begin, int64_t end, int64_t pairs,
                  const double* frequencies, double offset, double scale,
                  bool inverse, double* cos, double* sin);
 
-// x, y [times, inner, width]: the first 2 pairs elements of each row are
-// rotated by the tables of its time, the others copied. y must not overlap x.
+// x, y [times, inner, width]: of the first `rows` of the `inner` rows of each
+// time the first 2 pairs elements are rotated by the tables of its time, the
+// others copied, and so are the other rows. y must not overlap x.
+void RotaryFirstRows(RotaryLayout layout, int64_t times, int64_t inner,
+                     int64_t rows, int64_t width, int64_t pairs, const float* x,
+                     const float* cos, const float* sin, float* y,
+                     StoreMode mode = StoreMode::kCached);
+void RotaryFirstRows(RotaryLayout layout, int64_t times, int64_t inner,
+                     int64_t rows, int64_t width, int64_t pairs,
+                     const double* x, const double* cos, const double* sin,
+                     double* y, StoreMode mode = StoreMode::kCached);
+
+// The same for all rows.
+template <typename T>
 void RotaryRows(RotaryLayout layout, int64_t times, int64_t inner,
-                int64_t width, int64_t pairs, const float* x, const float* cos,
-                const float* sin, float* y,
-                StoreMode mode = StoreMode::kCached);
-void RotaryRows(RotaryLayout layout, int64_t times, int64_t inner,
-                int64_t width, int64_t pairs, const double* x,
-                const double* cos, const double* sin, double* y,
-                StoreMode mode = StoreMode::kCached);
+                int64_t width, int64_t pairs, const T* x, const T* cos,
+                const T* sin, T* y, StoreMode mode = StoreMode::kCached) {
+  RotaryFirstRows(layout, times, inner, inner, width, pairs, x, cos, sin, y,
+                  mode);
+}
 
 }  // namespace septet
 

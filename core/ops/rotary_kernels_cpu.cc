@@ -119,32 +119,40 @@ HWY_INLINE void InterleavedPairs(size_t n, const T* x, const T* cos,
 }
 
 template <typename T>
-void Rows(RotaryLayout layout, size_t times, size_t inner, size_t width,
-          size_t pairs, const T* x, const T* cos, const T* sin, T* y,
-          StoreMode mode) {
+HWY_INLINE void Copy(size_t n, const T* x, T* y, StoreMode mode) {
   const hn::ScalableTag<T> d;
+  StoreLoop(d, n, y, mode, [=](size_t i, size_t count) SEPTET_LAMBDA {
+    return LoadSome(d, x + i, count);
+  });
+}
+
+template <typename T>
+void Rows(RotaryLayout layout, size_t times, size_t inner, size_t rows,
+          size_t width, size_t pairs, const T* x, const T* cos, const T* sin,
+          T* y, StoreMode mode) {
   const size_t rotated = 2 * pairs;
   const size_t rest = width - rotated;
   const bool half = layout == RotaryLayout::kHalf;
   const size_t table_width = half ? pairs : rotated;
-  if (!half && inner == 1 && rest == 0) {
+  if (!half && inner == 1 && rows == 1 && rest == 0) {
     InterleavedPairs(times * width, x, cos, sin, y, mode);
     EndStores(mode);
     return;
   }
   for (size_t t = 0; t < times; ++t, cos += table_width, sin += table_width) {
-    for (size_t m = 0; m < inner; ++m, x += width, y += width) {
+    for (size_t m = 0; m < rows; ++m, x += width, y += width) {
       if (half) {
         HalfRow(pairs, x, cos, sin, y, mode);
       } else {
         InterleavedPairs(rotated, x, cos, sin, y, mode);
       }
-      if (rest == 0) continue;
-      const T* from = x + rotated;
-      StoreLoop(d, rest, y + rotated, mode,
-                [=](size_t i, size_t count)
-                    SEPTET_LAMBDA { return LoadSome(d, from + i, count); });
+      if (rest != 0) Copy(rest, x + rotated, y + rotated, mode);
     }
+    const size_t others = (inner - rows) * width;
+    if (others == 0) continue;
+    Copy(others, x, y, mode);
+    x += others;
+    y += others;
   }
   EndStores(mode);
 }
@@ -161,15 +169,15 @@ void TableF64(RotaryLayout layout, size_t begin, size_t end, size_t pairs,
   Table(layout, begin, end, pairs, frequencies, offset, scale, inverse, cos,
         sin);
 }
-void RowsF32(RotaryLayout layout, size_t times, size_t inner, size_t width,
-             size_t pairs, const float* x, const float* cos, const float* sin,
-             float* y, StoreMode mode) {
-  Rows(layout, times, inner, width, pairs, x, cos, sin, y, mode);
+void RowsF32(RotaryLayout layout, size_t times, size_t inner, size_t rows,
+             size_t width, size_t pairs, const float* x, const float* cos,
+             const float* sin, float* y, StoreMode mode) {
+  Rows(layout, times, inner, rows, width, pairs, x, cos, sin, y, mode);
 }
-void RowsF64(RotaryLayout layout, size_t times, size_t inner, size_t width,
-             size_t pairs, const double* x, const double* cos,
+void RowsF64(RotaryLayout layout, size_t times, size_t inner, size_t rows,
+             size_t width, size_t pairs, const double* x, const double* cos,
              const double* sin, double* y, StoreMode mode) {
-  Rows(layout, times, inner, width, pairs, x, cos, sin, y, mode);
+  Rows(layout, times, inner, rows, width, pairs, x, cos, sin, y, mode);
 }
 
 }  // namespace
@@ -201,22 +209,23 @@ void RotaryTable(RotaryLayout layout, int64_t begin, int64_t end, int64_t pairs,
    static_cast<size_t>(pairs), frequencies, offset, scale, inverse, cos, sin);
 }
 
-void RotaryRows(RotaryLayout layout, int64_t times, int64_t inner,
-                int64_t width, int64_t pairs, const float* x, const float* cos,
-                const float* sin, float* y, StoreMode mode) {
+void RotaryFirstRows(RotaryLayout layout, int64_t times, int64_t inner,
+                     int64_t rows, int64_t width, int64_t pairs, const float* x,
+                     const float* cos, const float* sin, float* y,
+                     StoreMode mode) {
   HWY_DYNAMIC_DISPATCH(RowsF32)
   (layout, static_cast<size_t>(times), static_cast<size_t>(inner),
-   static_cast<size_t>(width), static_cast<size_t>(pairs), x, cos, sin, y,
-   mode);
+   static_cast<size_t>(rows), static_cast<size_t>(width),
+   static_cast<size_t>(pairs), x, cos, sin, y, mode);
 }
-void RotaryRows(RotaryLayout layout, int64_t times, int64_t inner,
-                int64_t width, int64_t pairs, const double* x,
-                const double* cos, const double* sin, double* y,
-                StoreMode mode) {
+void RotaryFirstRows(RotaryLayout layout, int64_t times, int64_t inner,
+                     int64_t rows, int64_t width, int64_t pairs,
+                     const double* x, const double* cos, const double* sin,
+                     double* y, StoreMode mode) {
   HWY_DYNAMIC_DISPATCH(RowsF64)
   (layout, static_cast<size_t>(times), static_cast<size_t>(inner),
-   static_cast<size_t>(width), static_cast<size_t>(pairs), x, cos, sin, y,
-   mode);
+   static_cast<size_t>(rows), static_cast<size_t>(width),
+   static_cast<size_t>(pairs), x, cos, sin, y, mode);
 }
 
 }  // namespace septet

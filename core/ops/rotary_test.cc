@@ -17,6 +17,7 @@
 #include "septet/core/autograd/var.h"
 #include "septet/core/base/status_testutil.h"
 #include "septet/core/base/thread_pool.h"
+#include "septet/core/ops/concat.h"
 #include "septet/core/ops/elementwise.h"
 #include "septet/core/ops/op_testutil.h"
 #include "septet/core/ops/reduce.h"
@@ -91,6 +92,43 @@ TEST(RotaryTest, KernelMatchesFormulaAndGradients) {
       }
     }
   }
+}
+
+TEST(RotaryTest, SomeRowsAreRotatedAndTheOthersCopied) {
+  const Tensor w = RandomTensor({3}, DType::kF64, 1, 0.1, 1.0);
+  for (const RotaryLayout layout : kLayouts) {
+    for (const int64_t rows : {0, 1, 3, 5}) {
+      RotaryOptions options{layout, -3, 2, 0.7, rows};
+      const Tensor x = RandomTensor({2, 4, 5, 7}, DType::kF64, 2);
+      const Var y = Rotary(x, w, options);
+      SEPTET_ASSERT_OK(y);
+      options.rows = -1;
+      const Var all = Rotary(x, w, options);
+      EXPECT_EQ(Slice(y, 2, 0, rows).tensor().ToVector<double>(),
+                Slice(all, 2, 0, rows).tensor().ToVector<double>());
+      EXPECT_EQ(Slice(y, 2, rows, 5).tensor().ToVector<double>(),
+                Slice(x, 2, rows, 5).tensor().ToVector<double>());
+      options.rows = rows;
+      SEPTET_EXPECT_OK(CheckGradients(
+          [&](absl::Span<const Var> in) { return Rotary(in[0], w, options); },
+          {x}));
+      ScopedReference reference;
+      ExpectNear(Rotary(x, w, options).tensor(), y.tensor(), 1e-15);
+    }
+  }
+  const auto error = [&](const RotaryOptions& options) {
+    return Rotary(RandomTensor({4, 5, 7}, DType::kF64, 2), w, options).status();
+  };
+  const RotaryLayout half = RotaryLayout::kHalf;
+  EXPECT_THAT(error({half, -3, 0, 1, 6}),
+              StatusIs(absl::StatusCode::kInvalidArgument,
+                       HasSubstr("rows is 6, expected -1 to 5")));
+  EXPECT_THAT(error({half, -3, 0, 1, -2}),
+              StatusIs(absl::StatusCode::kInvalidArgument,
+                       HasSubstr("rows is -2, expected -1 to 5")));
+  EXPECT_THAT(error({half, -2, 0, 1, 2}),
+              StatusIs(absl::StatusCode::kInvalidArgument,
+                       HasSubstr("rows is 2, expected -1 with time_axis -2")));
 }
 
 TEST(RotaryTest, ScoresDependOnTheDifferenceOfTimesAlone) {
