@@ -10,6 +10,7 @@
 #include <vector>
 
 #include "absl/status/status.h"
+#include "septet/core/base/file.h"
 #include "septet/core/base/status_macros.h"
 #include "septet/core/config/command_line.h"
 #include "septet/core/experiment/experiment.h"
@@ -44,7 +45,9 @@ absl::Status Reproduce(const ReproduceFlags& flags,
     return absl::OkStatus();
   }
   std::cout << PlanText(*plan) << std::flush;
-  const std::vector<ExperimentResult> results = RunPlan(*plan, std::cerr);
+  RunOptions run;
+  run.out = ResolveUserPath(flags.out());
+  const std::vector<ExperimentResult> results = RunPlan(*plan, run, std::cerr);
   std::cout << ResultsJson(*plan, results) << std::endl;
   return ResultsStatus(results);
 }

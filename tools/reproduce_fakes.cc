@@ -12,10 +12,10 @@ namespace {
 
 Experiment Printing() {
   Experiment experiment = FakeExperiment("retention/recall", true);
-  experiment.run = [](const ExperimentContext& context) {
-    std::cout << "recall at " << PresetName(context.preset) << " with "
-              << context.seeds << " seeds" << std::endl;
-    return absl::OkStatus();
+  experiment.run_seed = [](const SeedContext& context) {
+    std::cout << "recall at " << PresetName(context.preset) << " of seed "
+              << context.seed << std::endl;
+    return SeedResult{{{"score", 1.0}}};
   };
   return experiment;
 }

@@ -2,6 +2,8 @@
 #include "septet/core/experiment/experiment.h"
 
 #include <cmath>
+#include <cstddef>
+#include <set>
 
 #include "absl/strings/ascii.h"
 #include "absl/strings/str_cat.h"
@@ -31,6 +33,14 @@ bool IsName(absl::string_view name) {
 }
 
 bool IsPositive(double value) { return std::isfinite(value) && value > 0; }
+
+// Whether `text` can stand in a cell of a table and in a message.
+bool IsLine(absl::string_view text) {
+  for (char c : text) {
+    if (absl::ascii_iscntrl(c)) return false;
+  }
+  return !text.empty();
+}
 
 }  // namespace
 
@@ -77,6 +87,19 @@ std::string AcceptanceName(Acceptance acceptance) {
   return "";
 }
 
+const std::optional<double>& Check::ThresholdOf(Preset preset) const {
+  switch (preset) {
+    case Preset::kQuick:
+      return quick;
+    case Preset::kStandard:
+      return standard;
+    case Preset::kFull:
+      return full;
+  }
+  SEPTET_CHECK(false) << static_cast<int>(preset);
+  return quick;
+}
+
 const Effort& Experiment::EffortOf(Preset preset) const {
   switch (preset) {
     case Preset::kQuick:
@@ -88,6 +111,13 @@ const Effort& Experiment::EffortOf(Preset preset) const {
   }
   SEPTET_CHECK(false) << static_cast<int>(preset);
   return quick;
+}
+
+Acceptance Experiment::StrictestAcceptance() const {
+  for (const Check& check : checks) {
+    if (check.acceptance == Acceptance::kGated) return Acceptance::kGated;
+  }
+  return Acceptance::kContested;
 }
 
 std::string Experiment::Package() const {
@@ -103,8 +133,39 @@ absl::Status Experiment::Validate() const {
   if (!IsName(name)) {
     add("expected a name like \"package/experiment\", of a-z, 0-9 and _");
   }
-  if (claim.empty()) add("has no claim");
-  if (!run) add("has no run function");
+  if (!IsLine(claim)) add("expected a claim of one line");
+  if (!IsLine(source)) add("expected a source of one line");
+  if (!run_seed) add("has no run_seed function");
+  if (checks.empty()) add("has no checks");
+  std::set<std::string> labels;
+  for (size_t i = 0; i < checks.size(); ++i) {
+    const Check& check = checks[i];
+    const std::string which = absl::StrCat("check ", i);
+    if (!IsLine(check.metric)) {
+      add(absl::StrCat(which, ": expected a metric of one line"));
+    }
+    if (!IsLine(check.label)) {
+      add(absl::StrCat(which, ": expected a label of one line"));
+    } else if (!labels.insert(check.label).second) {
+      add(absl::StrCat(which, ": label \"", check.label, "\" is there twice"));
+    }
+    if (!IsLine(check.paper)) {
+      add(absl::StrCat(which, ": expected what the paper says, or \"-\""));
+    }
+    if (!(std::isfinite(check.tolerance) && check.tolerance >= 0)) {
+      add(absl::StrCat(which, ": expected a tolerance of at least 0, got ",
+                       check.tolerance));
+    } else if (check.tolerance > 0 && check.comparison != Comparison::kWithin) {
+      add(absl::StrCat(which, ": has a tolerance, but is not kWithin"));
+    }
+    for (Preset preset : AllPresets()) {
+      const std::optional<double>& threshold = check.ThresholdOf(preset);
+      if (threshold.has_value() && !std::isfinite(*threshold)) {
+        add(absl::StrCat(which, ": expected a finite threshold at ",
+                         PresetName(preset), ", got ", *threshold));
+      }
+    }
+  }
   for (Preset preset : AllPresets()) {
     const Effort& effort = EffortOf(preset);
     const std::string at = absl::StrCat(" at ", PresetName(preset), ", got ");

@@ -2,6 +2,7 @@
 #include "septet/core/experiment/experiment.h"
 
 #include <limits>
+#include <optional>
 #include <string>
 
 #include "absl/status/status.h"
@@ -53,10 +54,30 @@ TEST(ExperimentTest, ValidateAcceptsGoodNamesOnly) {
   }
 }
 
+TEST(ExperimentTest, IsGatedIfACheckIs) {
+  Experiment experiment = FakeExperiment("a/b");
+  EXPECT_EQ(experiment.StrictestAcceptance(), Acceptance::kGated);
+  experiment.checks[0].acceptance = Acceptance::kContested;
+  EXPECT_EQ(experiment.StrictestAcceptance(), Acceptance::kContested);
+  experiment.checks.push_back(FakeCheck());
+  EXPECT_EQ(experiment.StrictestAcceptance(), Acceptance::kGated);
+}
+
+TEST(ExperimentTest, ThresholdIsThatOfThePreset) {
+  Check check;
+  check.quick = 1;
+  check.full = 3;
+  EXPECT_EQ(check.ThresholdOf(Preset::kQuick), 1);
+  EXPECT_EQ(check.ThresholdOf(Preset::kStandard), std::nullopt);
+  EXPECT_EQ(check.ThresholdOf(Preset::kFull), 3);
+}
+
 TEST(ExperimentTest, ValidateNamesAllThatIsWrong) {
   Experiment experiment = FakeExperiment("a/b");
   experiment.claim = "";
-  experiment.run = nullptr;
+  experiment.source = "two\nlines";
+  experiment.checks.clear();
+  experiment.run_seed = nullptr;
   experiment.quick.budget_seconds = 0;
   experiment.standard.flops = std::numeric_limits<double>::infinity();
   experiment.full.seeds = 0;
@@ -64,13 +85,41 @@ TEST(ExperimentTest, ValidateNamesAllThatIsWrong) {
       experiment.Validate(),
       StatusIs(
           absl::StatusCode::kInvalidArgument,
-          Eq("experiment \"a/b\": has no claim\n"
-             "experiment \"a/b\": has no run function\n"
+          Eq("experiment \"a/b\": expected a claim of one line\n"
+             "experiment \"a/b\": expected a source of one line\n"
+             "experiment \"a/b\": has no run_seed function\n"
+             "experiment \"a/b\": has no checks\n"
              "experiment \"a/b\": expected budget_seconds above 0 at quick, "
              "got 0\n"
              "experiment \"a/b\": expected flops above 0 at standard, got inf\n"
              "experiment \"a/b\": expected seeds of at least 1 at full, got "
              "0")));
+}
+
+TEST(ExperimentTest, ValidateNamesAllThatIsWrongWithChecks) {
+  Experiment experiment = FakeExperiment("a/b");
+  Check check;
+  check.paper = "";
+  check.tolerance = -1;
+  check.standard = std::numeric_limits<double>::quiet_NaN();
+  experiment.checks.push_back(check);
+  experiment.checks.push_back(FakeCheck());
+  experiment.checks[2].tolerance = 0.5;
+  EXPECT_THAT(
+      experiment.Validate(),
+      StatusIs(
+          absl::StatusCode::kInvalidArgument,
+          Eq("experiment \"a/b\": check 1: expected a metric of one line\n"
+             "experiment \"a/b\": check 1: expected a label of one line\n"
+             "experiment \"a/b\": check 1: expected what the paper says, or "
+             "\"-\"\n"
+             "experiment \"a/b\": check 1: expected a tolerance of at least 0, "
+             "got -1\n"
+             "experiment \"a/b\": check 1: expected a finite threshold at "
+             "standard, got nan\n"
+             "experiment \"a/b\": check 2: label \"score, %\" is there twice\n"
+             "experiment \"a/b\": check 2: has a tolerance, but is not "
+             "kWithin")));
 }
 
 }  // namespace

@@ -149,7 +149,7 @@ std::string PlanText(const Plan& plan) {
   for (const PlannedExperiment& planned : plan.experiments) {
     rows.push_back(
         {planned.experiment->name,
-         AcceptanceName(planned.experiment->acceptance),
+         AcceptanceName(planned.experiment->StrictestAcceptance()),
          absl::StrCat(planned.seeds), DurationText(planned.eta_seconds),
          DurationText(planned.budget_seconds), planned.experiment->claim});
   }
@@ -163,7 +163,7 @@ std::string ListText(const std::vector<const Experiment*>& experiments) {
   std::vector<std::vector<std::string>> rows = {
       {"experiment", "kind", "quick", "standard", "full", "claim"}};
   for (const Experiment* experiment : experiments) {
-    std::string kind = AcceptanceName(experiment->acceptance);
+    std::string kind = AcceptanceName(experiment->StrictestAcceptance());
     if (experiment->flagship) kind += ", flagship";
     rows.push_back(
         {experiment->name, kind, DurationText(experiment->quick.budget_seconds),

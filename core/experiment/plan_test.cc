@@ -31,7 +31,7 @@ class PlanTest : public ::testing::Test {
     Add(FakeExperiment("retention/recall", /*flagship=*/true));
     Add(FakeExperiment("retention/copy"));
     Experiment contested = FakeExperiment("rl/offline/hopper", true);
-    contested.acceptance = Acceptance::kContested;
+    contested.checks[0].acceptance = Acceptance::kContested;
     Add(contested);
   }
 
