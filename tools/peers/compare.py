@@ -43,6 +43,10 @@ class Job:
 JOBS = {
     "byte_lm/d64": Job("//baselines/byte_lm:step_benchmark", "byte_lm_twin.py", "d64", 2.5),
     "byte_lm/d256": Job("//baselines/byte_lm:step_benchmark", "byte_lm_twin.py", "d256", 1.4),
+    "fashion_classifier/b128": Job("//baselines/fashion_classifier:step_benchmark",
+                                   "fashion_classifier_twin.py", "b128", 1.5),
+    "fashion_classifier/b128_nchw": Job("//baselines/fashion_classifier:step_benchmark",
+                                        "fashion_classifier_twin.py", "b128_nchw", 1.5),
 }
 
 
