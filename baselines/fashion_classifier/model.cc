@@ -18,7 +18,7 @@
 #include "septet/core/nn/parameters.h"
 #include "septet/core/ops/activation.h"
 #include "septet/core/ops/conv.h"
-#include "septet/core/ops/pool.h"
+#include "septet/core/ops/conv_pool.h"
 #include "septet/core/ops/shape_ops.h"
 #include "septet/core/tensor/dtype.h"
 
@@ -83,9 +83,10 @@ absl::StatusOr<std::unique_ptr<ImageClassifier>> ImageClassifier::Create(
 }
 
 Var ImageClassifier::Logits(const BoundParameters& p, const Var& images) const {
-  const Pool2dOptions half = Pool2dOptions::Uniform(2, 2);
-  Var x = Relu(MaxPool2d(conv1_.Forward(p, images), half).y);
-  x = Relu(MaxPool2d(conv2_.Forward(p, x), half).y);
+  const Conv2dOptions same =
+      Conv2dOptions::Uniform(/*stride=*/1, /*padding=*/1);
+  Var x = Conv2dMaxPoolRelu(images, p[conv1_.weight()], p[conv1_.bias()], same);
+  x = Conv2dMaxPoolRelu(x, p[conv2_.weight()], p[conv2_.bias()], same);
   if (!x.ok()) return x;
   x = Reshape(x, {x.dim(0), x.dim(1) * x.dim(2) * x.dim(3)});
   return head_.Forward(p, Relu(hidden_.Forward(p, x)));

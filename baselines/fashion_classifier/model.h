@@ -12,9 +12,8 @@
 //       ImageClassifier::Create(options, {28, 28, 1, 10}, /*seed=*/1));
 //   Var loss = CrossEntropy(model->Logits(p, images), labels);
 //
-// ReLU stands behind the maximum because the two can be exchanged, and a
-// quarter of the values is left there; the function and its gradient are those
-// of conv, ReLU, maximum.
+// Convolution, maximum and ReLU are one op (core/ops/conv_pool.h): ReLU and the
+// maximum can be exchanged, so that it is the usual conv, ReLU, maximum, too.
 //
 // First values: weights He's uniform for ReLU (KaimingUniform, fan in), the
 // last layer's and all biases U(+-1/sqrt(fan in)), PyTorch's default; functions

@@ -13,6 +13,7 @@
 #include "absl/strings/str_cat.h"
 #include "septet/core/base/thread_pool.h"
 #include "septet/core/blas/conv_kernels.h"
+#include "septet/core/blas/pool_kernels.h"
 #include "septet/core/tensor/allocator.h"
 
 namespace septet {
@@ -26,6 +27,10 @@ struct BandLimits {
 // Beside a block of weights; some hundred microseconds, so that the rows that
 // neighbouring bands both read cost little.
 constexpr BandLimits kForwardBand = {192 << 10, 24'000'000};
+// Of a result that is pooled, and of a gradient in the kernel's order: they
+// stay in the second-level cache, too.
+constexpr int64_t kPooledBytes = 192 << 10;
+constexpr int64_t kGradientBytes = 512 << 10;
 // Long sums in registers between two additions to the gradient of the weights.
 constexpr BandLimits kWeightsBand = {384 << 10, 64'000'000};
 // The gradient of the weights is summed in at most so many parts, each of at
@@ -200,8 +205,15 @@ int64_t ReachedRows(const Problem& p, int64_t rows) {
          1;
 }
 
+struct LayoutOptions {
+  int64_t row_multiple = 1;  // of a band, and of the output's rows
+  int64_t max_pixels = std::numeric_limits<int64_t>::max();  // or one row set
+  bool copied = false;  // also where the input could be read in place
+};
+
 template <typename T>
-Layout MakeLayout(const Problem& p, const BandLimits& limits) {
+Layout MakeLayout(const Problem& p, const BandLimits& limits,
+                  const LayoutOptions& options) {
   Layout l;
   const int64_t size = static_cast<int64_t>(sizeof(T));
   const int64_t last_row =
@@ -212,9 +224,10 @@ Layout MakeLayout(const Problem& p, const BandLimits& limits) {
   // cache.
   const bool aliased =
       p.in_c > 0 && p.in_c * size % 2048 == 0 && !p.depthwise();
-  l.copied = p.num_taps() > 0 &&
-             (p.rows.offset.front() < 0 || p.cols.offset.front() < 0 ||
-              last_row >= p.in_h || last_col >= p.in_w || aliased);
+  l.copied =
+      p.num_taps() > 0 && (options.copied || p.rows.offset.front() < 0 ||
+                           p.cols.offset.front() < 0 || last_row >= p.in_h ||
+                           last_col >= p.in_w || aliased);
   if (l.copied) {
     l.first_col = p.cols.offset.front();
     l.cols = last_col - l.first_col + 1;
@@ -238,11 +251,13 @@ Layout MakeLayout(const Problem& p, const BandLimits& limits) {
   const int64_t row_work = std::max<int64_t>(p.out_w * p.WorkPerPixel(), 1);
   const int64_t reach = ReachedRows(p, 1);
   int64_t rows = (limits.bytes / row_bytes - reach) / p.step_h + 1;
-  rows = std::min(rows, CeilDiv(limits.work, row_work));
-  rows = std::max<int64_t>(rows, 1);
+  rows = std::min({rows, CeilDiv(limits.work, row_work),
+                   options.max_pixels / std::max<int64_t>(p.out_w, 1)});
+  const int64_t multiple = options.row_multiple;
+  rows = std::max<int64_t>(rows / multiple, 1) * multiple;
   if (rows < p.out_h) {
     l.bands_per = CeilDiv(p.out_h, rows);
-    l.band_rows = CeilDiv(p.out_h, l.bands_per);
+    l.band_rows = CeilDiv(CeilDiv(p.out_h, l.bands_per), multiple) * multiple;
     l.bands_per = CeilDiv(p.out_h, l.band_rows);
     l.num_bands = p.n * l.bands_per;
   } else {
@@ -250,8 +265,10 @@ Layout MakeLayout(const Problem& p, const BandLimits& limits) {
     const int64_t image_bytes =
         std::max<int64_t>(row_bytes * ReachedRows(p, p.out_h), 1);
     l.images = std::max<int64_t>(
-        1, std::min({p.n, limits.bytes / image_bytes,
-                     limits.work / std::max<int64_t>(row_work * p.out_h, 1)}));
+        1, std::min(
+               {p.n, limits.bytes / image_bytes,
+                limits.work / std::max<int64_t>(row_work * p.out_h, 1),
+                options.max_pixels / std::max<int64_t>(p.out_h * p.out_w, 1)}));
     l.num_bands = CeilDiv(p.n, l.images);
   }
   l.copy_elements =
@@ -287,11 +304,66 @@ Band<T> MakeBand(const Problem& p, const Layout& l, int64_t index) {
   return band;
 }
 
+// Windows of h x w pixels side by side; rows and columns that are left over at
+// the end of the image belong to none.
+struct Pooling {
+  int64_t h = 1, w = 1;
+  int64_t rows = 0, cols = 0;  // windows of an image
+
+  Pooling(const Conv2dPool& pool, int64_t out_h, int64_t out_w)
+      : h(pool.h), w(pool.w), rows(out_h / pool.h), cols(out_w / pool.w) {}
+};
+
+// An image that is read: as it lies in memory, or the gradient of a pooled one
+// spread over the pixels that won.
+template <typename T>
+struct Source {
+  const T* x = nullptr;
+  const Pooling* pooling = nullptr;  // null: as it lies in memory
+  const uint8_t* winner = nullptr;
+};
+
+// Columns begin to end of a row of image n, channels each `pixel` apart.
+template <typename T>
+void ReadRow(const Source<T>& source, int64_t channels, int64_t height,
+             int64_t width, int64_t n, int64_t row, int64_t begin, int64_t end,
+             T* to, int64_t pixel) {
+  if (source.pooling != nullptr) {
+    const Pooling& pooling = *source.pooling;
+    const bool inside = row / pooling.h < pooling.rows;
+    const int64_t at =
+        inside ? (n * pooling.rows + row / pooling.h) * pooling.cols * channels
+               : 0;
+    PoolSpread<T> spread;
+    spread.begin = begin;
+    spread.end = end;
+    spread.windows = inside ? pooling.cols : 0;
+    spread.cols = pooling.w;
+    spread.first_place = row % pooling.h * pooling.w;
+    spread.channels = channels;
+    spread.dy = source.x + at;
+    spread.winner = source.winner + at;
+    spread.x = to;
+    spread.stride = pixel;
+    PoolSpreadRow(spread);
+    return;
+  }
+  const T* const from =
+      source.x + ((n * height + row) * width + begin) * channels;
+  if (pixel == channels) {
+    std::copy_n(from, (end - begin) * channels, to);
+  } else {
+    for (int64_t c = 0; c < end - begin; ++c) {
+      std::copy_n(from + c * channels, channels, to + c * pixel);
+    }
+  }
+}
+
 // Copies the rows of input that the band reaches over, with zeros around the
 // image, and sets the places of its pixels.
 template <typename T>
-void ReadBand(const Problem& p, const Layout& l, const T* x, T* copy,
-              Band<T>* band, int64_t* x_offsets) {
+void ReadBand(const Problem& p, const Layout& l, const Source<T>& source,
+              T* copy, Band<T>* band, int64_t* x_offsets) {
   const int64_t top = p.rows.size() == 0 ? 0 : p.rows.offset.front();
   int64_t image_step = p.in_h * l.row();
   if (l.copied) {
@@ -310,24 +382,16 @@ void ReadBand(const Problem& p, const Layout& l, const T* x, T* copy,
           continue;
         }
         T* const inside = to + (begin - l.first_col) * l.pixel;
-        const T* from =
-            x +
-            (((band->first_image + i) * p.in_h + r) * p.in_w + begin) * p.in_c;
         std::fill(to, inside, T(0));
-        if (l.pixel == p.in_c) {
-          std::copy_n(from, (end - begin) * p.in_c, inside);
-        } else {
-          for (int64_t c = 0; c < end - begin; ++c) {
-            std::copy_n(from + c * p.in_c, p.in_c, inside + c * l.pixel);
-          }
-        }
+        ReadRow(source, p.in_c, p.in_h, p.in_w, band->first_image + i, r, begin,
+                end, inside, l.pixel);
         std::fill(inside + (end - begin) * l.pixel, to + l.row(), T(0));
       }
     }
     // Offset 0 is where pixel (first_row, 0) itself would be.
     band->x = copy;
   } else {
-    band->x = x + band->first_image * image_step;
+    band->x = source.x + band->first_image * image_step;
   }
   // The place of output row i, column 0, in rows and columns of memory.
   const int64_t row0 = l.copied ? -top : band->first_row * p.step_h;
@@ -430,14 +494,55 @@ absl::Status Check(const Conv2dShape& s) {
                       absl::StrCat("conv2d: ", status.message()));
 }
 
-// y of one problem. `transposed`: w's channel axes are the other way round.
+// Where a result goes: to y, or, pooled, to y with the places of the winners.
 template <typename T>
-absl::Status RunProblem(const Problem& p, int64_t kw, const T* x, const T* w,
-                        bool transposed, const T* bias, T* y) {
+struct Target {
+  T* y = nullptr;
+  const Pooling* pooling = nullptr;
+  uint8_t* winner = nullptr;
+};
+
+// The maxima of a band that has been computed; channels lie behind one another.
+template <typename T>
+void PoolBand(const Problem& p, const Band<T>& band, const T* computed,
+              const Target<T>& target) {
+  const Pooling& pooling = *target.pooling;
+  PoolRow<T> row;
+  row.windows = pooling.cols;
+  row.rows = pooling.h;
+  row.cols = pooling.w;
+  row.row_stride = p.out_w * p.out_c;
+  row.channels = p.out_c;
+  row.x = computed;
+  for (int64_t n = 0; n < band.images; ++n) {
+    for (int64_t i = 0; i < band.rows; i += pooling.h) {
+      const int64_t at = ((band.first_image + n) * pooling.rows +
+                          (band.first_row + i) / pooling.h) *
+                         pooling.cols * p.out_c;
+      PoolMaxRelu(row, target.y + at, target.winner + at);
+      row.x += pooling.h * row.row_stride;
+    }
+  }
+}
+
+// y of one problem. `transposed`: w's channel axes are the other way round. To
+// be pooled, the result has whole windows only.
+template <typename T>
+absl::Status RunProblem(const Problem& p, int64_t kw, const Source<T>& source,
+                        const T* w, bool transposed, const T* bias,
+                        const Target<T>& target) {
   if (p.n == 0 || p.out_h == 0 || p.out_w == 0 || p.out_c == 0) {
     return absl::OkStatus();
   }
-  const Layout layout = MakeLayout<T>(p, kForwardBand);
+  const bool pooled = target.pooling != nullptr;
+  LayoutOptions options;
+  options.copied = source.pooling != nullptr;
+  if (pooled) {
+    options.row_multiple = target.pooling->h;
+    options.max_pixels =
+        kPooledBytes / (p.out_c * static_cast<int64_t>(sizeof(T)));
+  }
+  const Layout layout = MakeLayout<T>(p, kForwardBand, options);
   const bool depthwise = p.depthwise();
   const Blocks blocks(ConvLanes<T>(), p.group_out());
   const int64_t depth = p.num_taps() * p.group_in();
@@ -470,16 +575,23 @@ absl::Status RunProblem(const Problem& p, int64_t kw, const T* x, const T* w,
     const Scratch copy(layout.copy_elements * static_cast<int64_t>(sizeof(T)));
     const Scratch offsets(2 * max_pixels *
                           static_cast<int64_t>(sizeof(int64_t)));
-    if (!copy.ok() || !offsets.ok()) {
+    const Scratch computed(
+        pooled ? max_pixels * p.out_c * static_cast<int64_t>(sizeof(T)) : 0);
+    if (!copy.ok() || !offsets.ok() || !computed.ok()) {
       no_memory = true;
       return;
     }
+    T* const y = pooled ? computed.as<T>() : target.y;
     int64_t* const x_offsets = offsets.as<int64_t>();
     int64_t* const y_offsets = x_offsets + max_pixels;
     for (int64_t index = begin; index < end; ++index) {
       Band<T> band = MakeBand<T>(p, layout, index);
-      ReadBand(p, layout, x, copy.as<T>(), &band, x_offsets);
-      SetTargets(p, band, y_offsets);
+      ReadBand(p, layout, source, copy.as<T>(), &band, x_offsets);
+      if (pooled) {
+        for (int64_t i = 0; i < band.pixels; ++i) y_offsets[i] = i * p.out_c;
+      } else {
+        SetTargets(p, band, y_offsets);
+      }
       if (depthwise) {
         DepthwiseArgs<T> args;
         args.pixels = band.pixels;
@@ -493,6 +605,7 @@ absl::Status RunProblem(const Problem& p, int64_t kw, const T* x, const T* w,
         args.y = y;
         args.y_offsets = y_offsets;
         DepthwiseTiles(args);
+        if (pooled) PoolBand(p, band, y, target);
         continue;
       }
       ConvTilesArgs<T> args;
@@ -516,6 +629,7 @@ absl::Status RunProblem(const Problem& p, int64_t kw, const T* x, const T* w,
           args.bias += args.w_stride;
         }
       }
+      if (pooled) PoolBand(p, band, y, target);
     }
   });
   if (no_memory) {
@@ -532,17 +646,25 @@ template <typename T>
 absl::Status Forward(const Conv2dShape& s, const T* x, const T* w,
                      const T* bias, T* y) {
   if (absl::Status status = Check(s); !status.ok()) return status;
-  return RunProblem(ForwardProblem(s), s.kw, x, w, /*transposed=*/false, bias,
-                    y);
+  return RunProblem<T>(ForwardProblem(s), s.kw, {x}, w, /*transposed=*/false,
+                       bias, {y});
+}
+
+// The pixels of the result that are in windows.
+Problem PooledProblem(const Conv2dShape& s, const Pooling& pooling) {
+  Problem p = ForwardProblem(s);
+  p.out_h = pooling.rows * pooling.h;
+  p.out_w = pooling.cols * pooling.w;
+  return p;
 }
 
 template <typename T>
-absl::Status BackwardData(const Conv2dShape& s, const T* dy, const T* w,
+absl::Status BackwardData(const Conv2dShape& s, const Source<T>& dy, const T* w,
                           const T* bias, T* dx) {
   if (absl::Status status = Check(s); !status.ok()) return status;
   for (const Problem& problem : BackwardDataProblems(s)) {
-    absl::Status status =
-        RunProblem(problem, s.kw, dy, w, /*transposed=*/true, bias, dx);
+    absl::Status status = RunProblem<T>(problem, s.kw, dy, w,
+                                        /*transposed=*/true, bias, {dx});
     if (!status.ok()) return status;
   }
   return absl::OkStatus();
@@ -576,15 +698,22 @@ void AddColumnSums(int64_t rows, int64_t columns, const T* x, int64_t stride,
 // dw and dbias in the kernels' order: bands are summed in parts, side by side,
 // the parts pairwise.
 template <typename T>
-absl::Status BackwardWeights(const Conv2dShape& s, const T* x, const T* dy,
-                             T* dw, T* dbias) {
+absl::Status BackwardWeights(const Conv2dShape& s, const T* x,
+                             const Source<T>& dy, T* dw, T* dbias) {
   if (absl::Status status = Check(s); !status.ok()) return status;
-  const Problem p = ForwardProblem(s);
-  if (p.n == 0 || p.out_c == 0) return absl::OkStatus();
+  const bool pooled = dy.pooling != nullptr;
+  const Problem p = pooled ? PooledProblem(s, *dy.pooling) : ForwardProblem(s);
+  if (p.n == 0 || p.out_c == 0 || p.out_h == 0 || p.out_w == 0) {
+    return absl::OkStatus();
+  }
   const int64_t size = static_cast<int64_t>(sizeof(T));
-  const Layout layout = MakeLayout<T>(p, kWeightsBand);
   const bool depthwise = p.depthwise();
   const Blocks blocks(ConvLanes<T>(), p.group_out());
+  const int64_t partial_size = depthwise ? p.out_c : 2 * blocks.lanes;
+  LayoutOptions options;
+  options.max_pixels =
+      kGradientBytes / (size * (pooled ? p.out_c : partial_size));
+  const Layout layout = MakeLayout<T>(p, kWeightsBand, options);
   const int64_t depth = p.num_taps() * p.group_in();
   const int64_t columns = depthwise ? p.out_c : p.groups * blocks.width;
   const int64_t part_size = (depth + 1) * columns;  // dw, then dbias
@@ -603,9 +732,9 @@ absl::Status BackwardWeights(const Conv2dShape& s, const T* x, const T* dy,
   ParallelFor(parts * cuts, 1, [&](int64_t begin, int64_t end) {
     const Scratch copy(layout.copy_elements * size);
     const Scratch offsets(max_pixels * static_cast<int64_t>(sizeof(int64_t)));
-    const int64_t partial_size = depthwise ? p.out_c : 2 * blocks.lanes;
     const Scratch rows((max_pixels + 1) * partial_size * size);
-    if (!copy.ok() || !offsets.ok() || !rows.ok()) {
+    const Scratch spread(pooled ? max_pixels * p.out_c * size : 0);
+    if (!copy.ok() || !offsets.ok() || !rows.ok() || !spread.ok()) {
       no_memory = true;
       return;
     }
@@ -632,10 +761,21 @@ absl::Status BackwardWeights(const Conv2dShape& s, const T* x, const T* dy,
       for (int64_t index = layout.num_bands * part / parts;
            index < layout.num_bands * (part + 1) / parts; ++index) {
         Band<T> band = MakeBand<T>(p, layout, index);
-        ReadBand(p, layout, x, copy.as<T>(), &band, x_offsets);
-        const T* const band_dy =
-            dy +
-            (band.first_image * p.out_h + band.first_row) * p.out_w * p.out_c;
+        ReadBand<T>(p, layout, {x}, copy.as<T>(), &band, x_offsets);
+        const T* band_dy = spread.as<T>();
+        if (pooled) {
+          T* to_row = spread.as<T>();
+          for (int64_t row = 0; row < band.images * band.rows; ++row) {
+            ReadRow(dy, p.out_c, p.out_h, p.out_w,
+                    band.first_image + row / band.rows,
+                    band.first_row + row % band.rows, 0, p.out_w, to_row,
+                    p.out_c);
+            to_row += p.out_w * p.out_c;
+          }
+        } else {
+          band_dy = dy.x + (band.first_image * p.out_h + band.first_row) *
+                               p.out_w * p.out_c;
+        }
         if (depthwise) {
           DepthwiseWeightArgs<T> args;
           args.pixels = band.pixels;
@@ -659,21 +799,24 @@ absl::Status BackwardWeights(const Conv2dShape& s, const T* x, const T* dy,
         args.num_runs = static_cast<int64_t>(layout.runs.size());
         args.runs = layout.runs.data();
         args.run_length = layout.run_length;
-        args.dy = packed_dy;
         for (int64_t block = first_block; block < last_block; ++block) {
           const int64_t g = block / blocks.count;
           const int64_t b = block % blocks.count;
           const int64_t width = blocks.vectors(b) * blocks.lanes;
           const int64_t count = blocks.columns(b);
-          const T* source = band_dy + g * blocks.channels + blocks.first(b);
-          T* row = packed_dy;
-          for (int64_t i = 0; i < band.pixels; ++i, source += p.out_c) {
-            std::copy_n(source, count, row);
-            std::fill(row + count, row + width, T(0));
-            row += width;
+          args.dy = band_dy;
+          if (width != p.out_c) {
+            const T* source = band_dy + g * blocks.channels + blocks.first(b);
+            T* row = packed_dy;
+            for (int64_t i = 0; i < band.pixels; ++i, source += p.out_c) {
+              std::copy_n(source, count, row);
+              std::fill(row + count, row + width, T(0));
+              row += width;
+            }
+            args.dy = packed_dy;
           }
           if (dbias != nullptr) {
-            AddColumnSums(band.pixels, width, packed_dy, width, partial,
+            AddColumnSums(band.pixels, width, args.dy, width, partial,
                           part_dbias + place(block));
           }
           args.x = band.x + g * p.group_in();
@@ -809,22 +952,128 @@ absl::Status Conv2dForward(const Conv2dShape& shape, const double* x,
 
 absl::Status Conv2dBackwardData(const Conv2dShape& shape, const float* dy,
                                 const float* w, const float* bias, float* dx) {
-  return BackwardData(shape, dy, w, bias, dx);
+  return BackwardData(shape, {dy}, w, bias, dx);
 }
 absl::Status Conv2dBackwardData(const Conv2dShape& shape, const double* dy,
                                 const double* w, const double* bias,
                                 double* dx) {
-  return BackwardData(shape, dy, w, bias, dx);
+  return BackwardData(shape, {dy}, w, bias, dx);
 }
 
 absl::Status Conv2dBackwardWeights(const Conv2dShape& shape, const float* x,
                                    const float* dy, float* dw, float* dbias) {
-  return BackwardWeights(shape, x, dy, dw, dbias);
+  return BackwardWeights(shape, x, {dy}, dw, dbias);
 }
 absl::Status Conv2dBackwardWeights(const Conv2dShape& shape, const double* x,
                                    const double* dy, double* dw,
                                    double* dbias) {
-  return BackwardWeights(shape, x, dy, dw, dbias);
+  return BackwardWeights(shape, x, {dy}, dw, dbias);
+}
+
+absl::Status ValidateConv2dPool(const Conv2dShape& shape,
+                                const Conv2dPool& pool) {
+  if (absl::Status status = ValidateConv2d(shape); !status.ok()) return status;
+  const auto check = [](const char* name, int64_t value, int64_t extent) {
+    if (value >= 1 && value <= extent) return absl::OkStatus();
+    return absl::InvalidArgumentError(
+        absl::StrCat(name, " of the windows is ", value, ", expected 1 to ",
+                     extent, ", what the convolution has"));
+  };
+  if (absl::Status status = check("h", pool.h, shape.OutH()); !status.ok()) {
+    return status;
+  }
+  if (absl::Status status = check("w", pool.w, shape.OutW()); !status.ok()) {
+    return status;
+  }
+  if (pool.h > kNoPoolWinner / pool.w) {
+    return absl::InvalidArgumentError(
+        absl::StrCat("windows are ", pool.h, " x ", pool.w,
+                     ", expected at most 255 pixels"));
+  }
+  return absl::OkStatus();
+}
+
+namespace {
+
+absl::Status CheckPool(const Conv2dShape& s, const Conv2dPool& pool) {
+  const absl::Status status = ValidateConv2dPool(s, pool);
+  if (status.ok()) return status;
+  return absl::Status(status.code(),
+                      absl::StrCat("conv2d_max_pool_relu: ", status.message()));
+}
+
+template <typename T>
+absl::Status PooledForward(const Conv2dShape& s, const Conv2dPool& pool,
+                           const T* x, const T* w, const T* bias, T* y,
+                           uint8_t* winner) {
+  if (absl::Status status = CheckPool(s, pool); !status.ok()) return status;
+  const Pooling pooling(pool, s.OutH(), s.OutW());
+  return RunProblem<T>(PooledProblem(s, pooling), s.kw, {x}, w,
+                       /*transposed=*/false, bias, {y, &pooling, winner});
+}
+
+template <typename T>
+absl::Status PooledBackwardData(const Conv2dShape& s, const Conv2dPool& pool,
+                                const T* dy, const uint8_t* winner, const T* w,
+                                T* dx) {
+  if (absl::Status status = CheckPool(s, pool); !status.ok()) return status;
+  const Pooling pooling(pool, s.OutH(), s.OutW());
+  const T* const no_bias = nullptr;
+  return BackwardData<T>(s, {dy, &pooling, winner}, w, no_bias, dx);
+}
+
+template <typename T>
+absl::Status PooledBackwardWeights(const Conv2dShape& s, const Conv2dPool& pool,
+                                   const T* x, const T* dy,
+                                   const uint8_t* winner, T* dw, T* dbias) {
+  if (absl::Status status = CheckPool(s, pool); !status.ok()) return status;
+  const Pooling pooling(pool, s.OutH(), s.OutW());
+  return BackwardWeights<T>(s, x, {dy, &pooling, winner}, dw, dbias);
+}
+
+}  // namespace
+
+absl::Status Conv2dMaxPoolReluForward(const Conv2dShape& shape,
+                                      const Conv2dPool& pool, const float* x,
+                                      const float* w, const float* bias,
+                                      float* y, uint8_t* winner) {
+  return PooledForward(shape, pool, x, w, bias, y, winner);
+}
+absl::Status Conv2dMaxPoolReluForward(const Conv2dShape& shape,
+                                      const Conv2dPool& pool, const double* x,
+                                      const double* w, const double* bias,
+                                      double* y, uint8_t* winner) {
+  return PooledForward(shape, pool, x, w, bias, y, winner);
+}
+
+absl::Status Conv2dMaxPoolReluBackwardData(const Conv2dShape& shape,
+                                           const Conv2dPool& pool,
+                                           const float* dy,
+                                           const uint8_t* winner,
+                                           const float* w, float* dx) {
+  return PooledBackwardData(shape, pool, dy, winner, w, dx);
+}
+absl::Status Conv2dMaxPoolReluBackwardData(const Conv2dShape& shape,
+                                           const Conv2dPool& pool,
+                                           const double* dy,
+                                           const uint8_t* winner,
+                                           const double* w, double* dx) {
+  return PooledBackwardData(shape, pool, dy, winner, w, dx);
+}
+
+absl::Status Conv2dMaxPoolReluBackwardWeights(const Conv2dShape& shape,
+                                              const Conv2dPool& pool,
+                                              const float* x, const float* dy,
+                                              const uint8_t* winner, float* dw,
+                                              float* dbias) {
+  return PooledBackwardWeights(shape, pool, x, dy, winner, dw, dbias);
+}
+absl::Status Conv2dMaxPoolReluBackwardWeights(const Conv2dShape& shape,
+                                              const Conv2dPool& pool,
+                                              const double* x, const double* dy,
+                                              const uint8_t* winner, double* dw,
+                                              double* dbias) {
+  return PooledBackwardWeights(shape, pool, x, dy, winner, dw, dbias);
 }
 
 const char* Conv2dBackendName(const Conv2dShape& shape) {

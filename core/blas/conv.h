@@ -112,7 +112,58 @@ absl::Status Conv2dBackwardWeights(const Conv2dShape& shape, const float* x,
 absl::Status Conv2dBackwardWeights(const Conv2dShape& shape, const double* x,
                                    const double* dy, double* dw, double* dbias);
 
-// The same in plain loops; sums run in order of the index, in T.
+// Windows of h x w pixels side by side, at most 255 of them.
+struct Conv2dPool {
+  int64_t h = 2;
+  int64_t w = 2;
+};
+
+// InvalidArgument, naming the field, from ValidateConv2d and for windows that
+// are larger than the result, have no pixel or more than 255.
+absl::Status ValidateConv2dPool(const Conv2dShape& shape,
+                                const Conv2dPool& pool);
+
+// Convolution, maximum over windows and ReLU in one pass: the convolution's own
+// result is made by bands that stay in the cache, and is never in memory.
+//   y [n, out_h / pool.h, out_w / pool.w, c_out] = max(0, the maximum of the
+//   window), rows and columns left over at the end belonging to no window;
+//   winner, of y's shape: a pool.w + b for the window's first pixel (a, b) that
+//   is the maximum, 255 where that is 0 or less. A NaN wins over every
+//   number, and stays.
+absl::Status Conv2dMaxPoolReluForward(const Conv2dShape& shape,
+                                      const Conv2dPool& pool, const float* x,
+                                      const float* w, const float* bias,
+                                      float* y, uint8_t* winner);
+absl::Status Conv2dMaxPoolReluForward(const Conv2dShape& shape,
+                                      const Conv2dPool& pool, const double* x,
+                                      const double* w, const double* bias,
+                                      double* y, uint8_t* winner);
+
+// Its derivatives: those of the convolution for the gradient that dy, of y's
+// shape, leaves at the winners. dx is overwritten; dw and dbias are added to.
+absl::Status Conv2dMaxPoolReluBackwardData(const Conv2dShape& shape,
+                                           const Conv2dPool& pool,
+                                           const float* dy,
+                                           const uint8_t* winner,
+                                           const float* w, float* dx);
+absl::Status Conv2dMaxPoolReluBackwardData(const Conv2dShape& shape,
+                                           const Conv2dPool& pool,
+                                           const double* dy,
+                                           const uint8_t* winner,
+                                           const double* w, double* dx);
+absl::Status Conv2dMaxPoolReluBackwardWeights(const Conv2dShape& shape,
+                                              const Conv2dPool& pool,
+                                              const float* x, const float* dy,
+                                              const uint8_t* winner, float* dw,
+                                              float* dbias);
+absl::Status Conv2dMaxPoolReluBackwardWeights(const Conv2dShape& shape,
+                                              const Conv2dPool& pool,
+                                              const double* x, const double* dy,
+                                              const uint8_t* winner, double* dw,
+                                              double* dbias);
+
+// Convolution and its derivatives in plain loops; sums run in order of the
+// index, in T.
 template <typename T>
 absl::Status Conv2dReferenceForward(const Conv2dShape& shape, const T* x,
                                     const T* w, const T* bias, T* y);

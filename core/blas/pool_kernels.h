@@ -35,6 +35,47 @@ void PoolAddQuotient(int64_t channels, const float* x, float count, float* y);
 void PoolAddQuotient(int64_t channels, const double* x, double count,
                      double* y);
 
+// A row of windows side by side, each of `rows` x `cols` pixels: pixel (a, b)
+// of window j is x[a row_stride + (j cols + b) channels + c].
+template <typename T>
+struct PoolRow {
+  int64_t windows = 0;
+  int64_t rows = 0;  // at least 1; rows * cols <= kNoPoolWinner
+  int64_t cols = 0;  // at least 1
+  int64_t row_stride = 0;
+  int64_t channels = 0;
+  const T* x = nullptr;
+};
+
+// Where no pixel wins.
+inline constexpr uint8_t kNoPoolWinner = 255;
+
+// y[j channels + c] = max(0, the maximum over window j), and winner[likewise]
+// the place a cols + b of the first pixel that is the maximum, or kNoPoolWinner
+// where that is 0 or less. A NaN wins over every number.
+void PoolMaxRelu(const PoolRow<float>& row, float* y, uint8_t* winner);
+void PoolMaxRelu(const PoolRow<double>& row, double* y, uint8_t* winner);
+
+// What goes back through PoolMaxRelu to the pixels `begin` to `end` of one row
+// of the image: x[(p - begin) stride + c] = dy[j channels + c] where
+// winner[likewise] == first_place + b, else 0, for pixel p = j cols + b; 0
+// behind the last window.
+template <typename T>
+struct PoolSpread {
+  int64_t begin = 0;
+  int64_t end = 0;
+  int64_t windows = 0;
+  int64_t cols = 0;
+  int64_t first_place = 0;
+  int64_t channels = 0;
+  const T* dy = nullptr;
+  const uint8_t* winner = nullptr;
+  T* x = nullptr;
+  int64_t stride = 0;
+};
+void PoolSpreadRow(const PoolSpread<float>& args);
+void PoolSpreadRow(const PoolSpread<double>& args);
+
 }  // namespace septet
 
 #endif  // SEPTET_CORE_BLAS_POOL_KERNELS_H_

@@ -57,6 +57,85 @@ void Max(const PoolWindow<T>& window, int64_t first_place, int64_t place_stride,
   });
 }
 
+// Places as integers of T's size: 0..255, exact in both directions.
+template <class D, class DI = hn::RebindToUnsigned<D>>
+HWY_INLINE hn::Vec<DI> LoadPlaces(D /*d*/, const uint8_t* from) {
+  const DI di;
+  if constexpr (sizeof(hn::TFromD<D>) == 4) {
+    return hn::PromoteTo(di, hn::LoadU(hn::Rebind<uint8_t, D>(), from));
+  } else {
+    const hn::Rebind<uint32_t, D> narrow;
+    return hn::PromoteTo(
+        di, hn::PromoteTo(narrow, hn::LoadU(hn::Rebind<uint8_t, D>(), from)));
+  }
+}
+
+template <typename T>
+void MaxRelu(const PoolRow<T>& row, T* HWY_RESTRICT y,
+             uint8_t* HWY_RESTRICT winner) {
+  for (int64_t j = 0; j < row.windows; ++j) {
+    const T* HWY_RESTRICT const window = row.x + j * row.cols * row.channels;
+    ForChannels<T>(row.channels, [&](auto d, int64_t c) HWY_ATTR {
+      using D = decltype(d);
+      const hn::RebindToUnsigned<D> di;
+      using I = hn::TFromD<decltype(di)>;
+      auto best = hn::LoadU(d, window + c);
+      auto place = hn::Zero(di);
+      I next = 0;
+      for (int64_t a = 0; a < row.rows; ++a) {
+        const T* pixel = window + a * row.row_stride + c;
+        for (int64_t b = 0; b < row.cols; ++b, ++next, pixel += row.channels) {
+          const auto v = hn::LoadU(d, pixel);
+          const auto wins = hn::Or(hn::Gt(v, best), hn::IsNaN(v));
+          best = hn::IfThenElse(wins, v, best);
+          place = hn::IfThenElse(hn::RebindMask(di, wins), hn::Set(di, next),
+                                 place);
+        }
+      }
+      // As in ReLU: a NaN is not at or below 0.
+      const auto none = hn::Le(best, hn::Zero(d));
+      hn::StoreU(hn::IfThenZeroElse(none, best), d, y + c);
+      place = hn::IfThenElse(hn::RebindMask(di, none),
+                             hn::Set(di, I{kNoPoolWinner}), place);
+      const hn::Rebind<uint8_t, D> d8;
+      hn::StoreU(hn::TruncateTo(d8, place), d8, winner + c);
+    });
+    y += row.channels;
+    winner += row.channels;
+  }
+}
+
+template <typename T>
+void Spread(const PoolSpread<T>& args) {
+  T* to = args.x;
+  int64_t j = args.begin / args.cols;
+  int64_t b = args.begin % args.cols;
+  for (int64_t p = args.begin; p < args.end; ++p, to += args.stride) {
+    if (j >= args.windows) {
+      ForChannels<T>(args.channels, [&](auto d, int64_t c) HWY_ATTR {
+        hn::StoreU(hn::Zero(d), d, to + c);
+      });
+      continue;
+    }
+    const T* HWY_RESTRICT const dy = args.dy + j * args.channels;
+    const uint8_t* HWY_RESTRICT const winner = args.winner + j * args.channels;
+    ForChannels<T>(args.channels, [&](auto d, int64_t c) HWY_ATTR {
+      const hn::RebindToUnsigned<decltype(d)> di;
+      using I = hn::TFromD<decltype(di)>;
+      const auto here =
+          hn::Eq(LoadPlaces(d, winner + c),
+                 hn::Set(di, static_cast<I>(args.first_place + b)));
+      hn::StoreU(
+          hn::IfThenElseZero(hn::RebindMask(d, here), hn::LoadU(d, dy + c)), d,
+          to + c);
+    });
+    if (++b == args.cols) {
+      b = 0;
+      ++j;
+    }
+  }
+}
+
 template <typename T>
 void Average(const PoolWindow<T>& window, T count, T* y) {
   ForChannels<T>(window.channels, [&](auto d, int64_t c) HWY_ATTR {
@@ -104,6 +183,14 @@ void AddQuotientF64(int64_t channels, const double* x, double count,
                     double* y) {
   AddQuotient(channels, x, count, y);
 }
+void MaxReluF32(const PoolRow<float>& row, float* y, uint8_t* winner) {
+  MaxRelu(row, y, winner);
+}
+void MaxReluF64(const PoolRow<double>& row, double* y, uint8_t* winner) {
+  MaxRelu(row, y, winner);
+}
+void SpreadF32(const PoolSpread<float>& args) { Spread(args); }
+void SpreadF64(const PoolSpread<double>& args) { Spread(args); }
 
 }  // namespace
 // NOLINTNEXTLINE(google-readability-namespace-comments)
@@ -120,6 +207,10 @@ HWY_EXPORT(AverageF32);
 HWY_EXPORT(AverageF64);
 HWY_EXPORT(AddQuotientF32);
 HWY_EXPORT(AddQuotientF64);
+HWY_EXPORT(MaxReluF32);
+HWY_EXPORT(MaxReluF64);
+HWY_EXPORT(SpreadF32);
+HWY_EXPORT(SpreadF64);
 
 void PoolMax(const PoolWindow<float>& window, int64_t first_place,
              int64_t place_stride, float* y, int64_t* argmax) {
@@ -141,6 +232,18 @@ void PoolAddQuotient(int64_t channels, const float* x, float count, float* y) {
 void PoolAddQuotient(int64_t channels, const double* x, double count,
                      double* y) {
   HWY_DYNAMIC_DISPATCH(AddQuotientF64)(channels, x, count, y);
+}
+void PoolMaxRelu(const PoolRow<float>& row, float* y, uint8_t* winner) {
+  HWY_DYNAMIC_DISPATCH(MaxReluF32)(row, y, winner);
+}
+void PoolMaxRelu(const PoolRow<double>& row, double* y, uint8_t* winner) {
+  HWY_DYNAMIC_DISPATCH(MaxReluF64)(row, y, winner);
+}
+void PoolSpreadRow(const PoolSpread<float>& args) {
+  HWY_DYNAMIC_DISPATCH(SpreadF32)(args);
+}
+void PoolSpreadRow(const PoolSpread<double>& args) {
+  HWY_DYNAMIC_DISPATCH(SpreadF64)(args);
 }
 
 }  // namespace septet
