@@ -109,6 +109,7 @@ std::string Op::LinkedKernels() const {
 namespace {
 thread_local DispatchTrace* current_trace = nullptr;
 thread_local bool prefer_composites = false;
+thread_local OpObserver* current_observer = nullptr;
 }  // namespace
 
 DispatchTrace::DispatchTrace() : outer_(current_trace) { current_trace = this; }
@@ -118,6 +119,14 @@ ScopedReference::ScopedReference() : outer_(prefer_composites) {
   prefer_composites = true;
 }
 ScopedReference::~ScopedReference() { prefer_composites = outer_; }
+
+ScopedOpObserver::ScopedOpObserver(OpObserver* observer)
+    : outer_(current_observer) {
+  current_observer = observer;
+}
+ScopedOpObserver::~ScopedOpObserver() { current_observer = outer_; }
+
+OpObserver* CurrentOpObserver() { return current_observer; }
 
 class DispatchRecorder {
  public:
@@ -276,8 +285,15 @@ class OpRunner {
       return RunComposite(op, inputs, attrs, unexpected, &op.fallback_reported_,
                           outputs);
     }
-    if (tape != nullptr && def.differentiable) {
-      tape->Record(op, attrs, inputs, outputs);
+    const bool record = tape != nullptr && def.differentiable;
+    if (record) tape->Record(op, attrs, inputs, outputs);
+    if (current_observer != nullptr) {
+      // RunKernel leaves copies of its own in `tensors`.
+      for (size_t i = 0; i < inputs.size(); ++i) {
+        tensors[i] = &inputs[i]->tensor();
+      }
+      current_observer->OnOp(op, record ? tape->num_ops() - 1 : -1, tensors,
+                             outputs);
     }
     return absl::OkStatus();
   }

@@ -272,6 +272,41 @@ class DispatchTrace {
   DispatchTrace* const outer_;
 };
 
+// Sees what the calling thread computes, to find where something goes wrong.
+class OpObserver {
+ public:
+  virtual ~OpObserver() = default;
+
+  // An op has run, views too; of an op without a kernel those in its composite
+  // are seen instead. `node` is its number on its tape, from 0, or -1 where it
+  // was not recorded. An undefined input is one that was not given.
+  virtual void OnOp(const Op& op, int64_t node,
+                    absl::Span<const Tensor* const> inputs,
+                    absl::Span<const Var> outputs) = 0;
+
+  // The walk back has computed what op `node` contributes to the gradient of
+  // its input number `input`. The ops that a derivative is made of are not
+  // seen.
+  virtual void OnGradient(const Op& op, int64_t node, int input,
+                          const Tensor& gradient) = 0;
+};
+
+// Calls `observer` while it is in scope; of several the innermost. Where there
+// is none, an op pays for one comparison.
+class ScopedOpObserver {
+ public:
+  explicit ScopedOpObserver(OpObserver* observer);
+  ~ScopedOpObserver();
+  ScopedOpObserver(const ScopedOpObserver&) = delete;
+  ScopedOpObserver& operator=(const ScopedOpObserver&) = delete;
+
+ private:
+  OpObserver* const outer_;
+};
+
+// The calling thread's; null if there is none.
+OpObserver* CurrentOpObserver();
+
 // While it is in scope, ops of the calling thread that have a composite run it
 // instead of their kernel: the reference that kernels are tested against.
 class ScopedReference {

@@ -242,7 +242,8 @@ void Tape::Accumulate(int32_t value, Var gradient, bool create_graph) {
 
 Var Tape::Alias(const Var& var) { return Apply(AliasOp(), {&var}); }
 
-absl::Status Tape::NodeVjp(const Node& node, bool create_graph) {
+absl::Status Tape::NodeVjp(const Node& node, int64_t number,
+                           bool create_graph) {
   // Recording moves nodes_, inputs_ and values_: everything is copied first.
   const Op& op = *node.op;
   const OpDef& def = op.def();
@@ -275,7 +276,13 @@ absl::Status Tape::NodeVjp(const Node& node, bool create_graph) {
   if (def.vjp != nullptr && (!create_graph || def.vjp_is_differentiable)) {
     VjpArgs args{attrs,      inputs, outputs,
                  cotangents, needed, absl::MakeSpan(grads)};
-    def.vjp(args);
+    if (CurrentOpObserver() == nullptr) {
+      def.vjp(args);
+    } else {
+      // Told of what comes out below, not of the ops within.
+      ScopedOpObserver quiet(nullptr);
+      def.vjp(args);
+    }
   } else if (def.composite != nullptr) {
     // On this tape if the graph is wanted, else on one that is thrown away.
     Tape scratch;
@@ -351,6 +358,9 @@ absl::Status Tape::NodeVjp(const Node& node, bool create_graph) {
         << "derivative of " << op.name() << " by input " << i << " is "
         << grad.tensor().DebugString() << ", the input "
         << inputs[i].tensor().DebugString();
+    if (OpObserver* observer = CurrentOpObserver(); observer != nullptr) {
+      observer->OnGradient(op, number, static_cast<int>(i), grad.tensor());
+    }
     Accumulate(input_values[i], std::move(grad), create_graph);
     SEPTET_RETURN_IF_ERROR(adjoints_[input_values[i]].status());
   }
@@ -450,7 +460,7 @@ absl::StatusOr<std::vector<Var>> Tape::WalkBack(
     for (int i = 0; i < node.num_outputs; ++i) {
       reached |= adjoints_[node.first_output + i].defined();
     }
-    if (reached) status = NodeVjp(node, create_graph);
+    if (reached) status = NodeVjp(node, n, create_graph);
     if (release) {
       for (int i = 0; i < node.num_inputs; ++i) {
         inputs_[node.first_input + i].tensor = Tensor();

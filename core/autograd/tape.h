@@ -132,7 +132,7 @@ class Tape {
                                             absl::Span<const Var> cotangents,
                                             absl::Span<const Var> wrt,
                                             bool create_graph, bool release);
-  absl::Status NodeVjp(const Node& node, bool create_graph);
+  absl::Status NodeVjp(const Node& node, int64_t number, bool create_graph);
   absl::Status NodeJvp(const Node& node);
 
   // Unlike that of any other tape, before or after a Reset(), so that a stale

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "septet/core/base/file.h"
 
+#include <dirent.h>
 #include <fcntl.h>
 #include <sys/mman.h>
 #include <sys/stat.h>
@@ -12,6 +13,7 @@
 #include <cstddef>
 #include <cstdint>
 #include <cstdlib>
+#include <memory>
 #include <string>
 #include <utility>
 
@@ -90,6 +92,21 @@ std::pair<std::string, std::string> SplitPath(absl::string_view path) {
   if (slash == absl::string_view::npos) return {".", std::string(path)};
   return {std::string(path.substr(0, std::max<size_t>(slash, 1))),
           std::string(path.substr(slash + 1))};
+}
+
+// Whether AtomicFile makes such names: ".<name>.tmp.<process>.<number>".
+bool IsTemporaryName(absl::string_view name) {
+  if (name.empty() || name[0] != '.') return false;
+  for (int i = 0; i < 2; ++i) {
+    const size_t dot = name.rfind('.');
+    const absl::string_view number = name.substr(dot + 1);
+    if (dot == 0 || number.empty() ||
+        number.find_first_not_of("0123456789") != absl::string_view::npos) {
+      return false;
+    }
+    name = name.substr(0, dot);
+  }
+  return name.size() > 5 && name.substr(name.size() - 4) == ".tmp";
 }
 
 }  // namespace
@@ -274,6 +291,29 @@ absl::Status WriteFileAtomically(absl::string_view path,
   SEPTET_ASSIGN_OR_RETURN(AtomicFile file, AtomicFile::Create(path));
   SEPTET_RETURN_IF_ERROR(file.Append(contents));
   return file.Commit();
+}
+
+absl::Status RemoveTemporaryFiles(absl::string_view directory) {
+  SEPTET_RETURN_IF_ERROR(CheckPath(directory));
+  const std::string name(directory);
+  const std::unique_ptr<DIR, int (*)(DIR*)> folder(opendir(name.c_str()),
+                                                   &closedir);
+  if (folder == nullptr) {
+    if (errno == ENOENT) return absl::OkStatus();
+    return ErrnoError(errno, "open directory", name);
+  }
+  while (true) {
+    errno = 0;
+    const dirent* entry = readdir(folder.get());
+    if (entry == nullptr) break;
+    if (!IsTemporaryName(entry->d_name)) continue;
+    const std::string path = absl::StrCat(name, "/", entry->d_name);
+    if (unlink(path.c_str()) != 0 && errno != ENOENT) {
+      return ErrnoError(errno, "remove", path);
+    }
+  }
+  if (errno != 0) return ErrnoError(errno, "read directory", name);
+  return absl::OkStatus();
 }
 
 absl::StatusOr<MappedFile> MappedFile::Open(absl::string_view path) {

@@ -104,6 +104,11 @@ class AtomicFile {
 absl::Status WriteFileAtomically(absl::string_view path,
                                  absl::string_view contents);
 
+// Removes the temporary files in `directory` that AtomicFile has left there
+// when a process was killed. Nobody may be writing files there at the time:
+// those under way would be removed, too. A directory that is not there is OK.
+absl::Status RemoveTemporaryFiles(absl::string_view directory);
+
 // A file in memory, read only, without a copy. Movable; data() of the object
 // moved to is the same memory.
 //

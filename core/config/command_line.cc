@@ -16,6 +16,7 @@
 #include "google/protobuf/descriptor.h"
 #include "septet/core/base/check.h"
 #include "septet/core/base/file.h"
+#include "septet/core/base/signals.h"
 #include "septet/core/base/status_macros.h"
 #include "septet/core/config/field_impl.h"
 #include "septet/core/config/schema.h"
@@ -280,7 +281,8 @@ int RunTool(
     std::fprintf(stderr, "See `%s --help`.\n", tool.name.c_str());
     return 2;
   }
-  return 1;
+  const int interrupted = InterruptExitCode(status);
+  return interrupted != 0 ? interrupted : 1;
 }
 
 namespace {

@@ -41,7 +41,8 @@
 //   bazel run //baselines/byte_lm -- train --seed=2
 //   bazel run //baselines/byte_lm -- eval --help
 //
-// Exit codes: 0 it worked, 1 the run failed, 2 the command line was wrong.
+// Exit codes: 0 it worked, 1 the run failed, 2 the command line was wrong, 130
+// and 143 for InterruptedError after SIGINT and SIGTERM (core/base/signals.h).
 #ifndef SEPTET_CORE_CONFIG_COMMAND_LINE_H_
 #define SEPTET_CORE_CONFIG_COMMAND_LINE_H_
 

@@ -146,6 +146,11 @@ class CachingAllocator final : public Allocator {
     return stats_;
   }
 
+  void ResetPeak() override {
+    SpinLockHolder hold(&lock_);
+    stats_.peak_live_bytes = stats_.live_bytes;
+  }
+
   void ReleaseCached() override {
     FreeBlock* lists[kNumClasses];
     {

@@ -24,7 +24,7 @@ struct AllocatorStats {
   int64_t system_allocations = 0;  // blocks taken from the operating system
   int64_t system_bytes = 0;        // bytes held now, in use or cached
   int64_t live_bytes = 0;          // bytes in use now, rounded up to classes
-  int64_t peak_live_bytes = 0;
+  int64_t peak_live_bytes = 0;     // the most since the last ResetPeak()
 };
 
 class Allocator {
@@ -38,6 +38,10 @@ class Allocator {
   virtual void Free(void* block, size_t bytes) = 0;
 
   virtual AllocatorStats Stats() const = 0;
+
+  // The peak is what is in use now, from here on: what a part of a program
+  // takes at most is the peak after it.
+  virtual void ResetPeak() = 0;
 
   // Gives cached blocks back to the system.
   virtual void ReleaseCached() = 0;

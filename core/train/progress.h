@@ -15,8 +15,8 @@
 // cut to the terminal's width. Elsewhere it is an ordinary line every ten
 // seconds, and a last one.
 //
-// The rate is that of the last ten seconds or so, of what was done since the
-// object was made: a resumed run's earlier steps do not count.
+// The rate is that of the last ten seconds or so. What a resumed run had done
+// before (`done_before`) does not count.
 //
 // Cost: Update reads the clock, some 30 ns, where there is nothing to write.
 #ifndef SEPTET_CORE_TRAIN_PROGRESS_H_
@@ -38,6 +38,7 @@ struct ProgressOptions {
   // terminal.
   std::optional<bool> terminal;
   int width = 0;                        // of the terminal; 0: ask it
+  int64_t done_before = 0;              // units that are not this process's
   std::function<double()> now_seconds;  // the clock; default: a steady one
 };
 
@@ -84,7 +85,6 @@ class ProgressLine {
   double next_time_ = 0;
   int64_t next_done_ = 0;
   double now_seconds_ = 0;
-  bool started_ = false;
 };
 
 // "0:07", "12:34", "3:05:00", "2d 03:00".

@@ -98,6 +98,11 @@ class RunFolder {
 // "threads", "openblas", ... A fact that cannot be had is "unknown".
 std::map<std::string, std::string> RunEnvironment();
 
+// OK if a run with `manifest` may go on with that of the manifest.json whose
+// text is given; the errors of RunFolder::Open with --resume.
+absl::Status CheckManifestText(absl::string_view text,
+                               const Manifest& manifest);
+
 // This process's command line for a shell, with --resume and without --fresh.
 std::string ResumeCommand();
 
