@@ -31,8 +31,8 @@
 //   3. beside the running program, as hdf5_reader: for programs installed by
 //      hand.
 //
-// Cost: starting the program, some 10 ms; then at most about 1 GB/s, less where
-// data are compressed.
+// Cost: starting the program, some 10 ms; then about half a gigabyte a second,
+// less where data are compressed.
 //
 // Stability: core's public API; names and meaning stay, additions come.
 #ifndef SEPTET_CORE_IO_HDF5_H_

@@ -268,7 +268,11 @@ absl::StatusOr<Tensor> ParsePng(absl::string_view file,
   const int file_channels = png_get_channels(reader.png, reader.info);
   const uint64_t row_bits =
       uint64_t{reader.width} * reader.bit_depth * file_channels;
-  const uint64_t needed = ((row_bits + 7) / 8 + 1) * reader.height;
+  uint64_t needed;
+  if (__builtin_mul_overflow((row_bits + 7) / 8 + 1, uint64_t{reader.height},
+                             &needed)) {
+    needed = UINT64_MAX;
+  }
   const bool colour = (reader.color_type & PNG_COLOR_MASK_COLOR) != 0;
   const bool alpha = (reader.color_type & PNG_COLOR_MASK_ALPHA) != 0 ||
                      png_get_valid(reader.png, reader.info, PNG_INFO_tRNS) != 0;
