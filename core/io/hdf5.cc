@@ -237,7 +237,8 @@ class Reader {
       if (collected != 0) break;
       poll(nullptr, 0, 1);
     }
-    if (collected == pid_) pid_ = -1;
+    // Collected by us, or by someone who collects everything.
+    if (collected != 0) pid_ = -1;
     if (collected > 0 && WIFSIGNALED(state)) {
       const int signal = WTERMSIG(state);
       if (signal == SIGXCPU) {

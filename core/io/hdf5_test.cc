@@ -2,13 +2,16 @@
 #include "septet/core/io/hdf5.h"
 
 #include <sys/stat.h>
+#include <unistd.h>
 
 #include <algorithm>
 #include <cmath>
 #include <cstddef>
 #include <cstdint>
+#include <cstdio>
 #include <cstdlib>
 #include <cstring>
+#include <fstream>
 #include <map>
 #include <optional>
 #include <string>
@@ -18,6 +21,7 @@
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
 #include "absl/strings/match.h"
+#include "absl/strings/numbers.h"
 #include "absl/strings/str_cat.h"
 #include "absl/strings/string_view.h"
 #include "gmock/gmock.h"
@@ -57,6 +61,13 @@ std::string TempPath(absl::string_view name) {
 // Written by h5py 3 (libhdf5 1.14).
 std::string TestData(absl::string_view name) {
   return absl::StrCat("core/io/testdata/hdf5/", name);
+}
+
+// Writes a file without waiting for the disk.
+void WriteQuickly(const std::string& path, absl::string_view bytes) {
+  std::ofstream file(path, std::ios::binary | std::ios::trunc);
+  file.write(bytes.data(), static_cast<std::streamsize>(bytes.size()));
+  ASSERT_TRUE(file.flush());
 }
 
 TEST(Hdf5Test, LayoutOfD4rl) {
@@ -326,7 +337,7 @@ TEST(Hdf5Test, Truncated) {
   const std::string path = TempPath("truncated.hdf5");
   const std::string bytes = ReadFileToString(TestData("d4rl.hdf5")).value();
   for (size_t size = 8; size < bytes.size(); size += 1777) {
-    SEPTET_ASSERT_OK(WriteFileAtomically(path, bytes.substr(0, size)));
+    WriteQuickly(path, bytes.substr(0, size));
     EXPECT_THAT(ReadHdf5(path), StatusIs(kDataLoss, StartsWith(path))) << size;
   }
 }
@@ -352,7 +363,8 @@ TEST(Hdf5Test, DamagedDataAreNamed) {
   SEPTET_EXPECT_OK(ReadHdf5Rows(path, {{"actions"}}));
 }
 
-// Whatever is changed in a file, the answer is a value or a Status.
+// Whatever is changed in a file, the answer is a value or a Status. More than
+// the 15 changed copies of each file: --test_env=SEPTET_HDF5_MUTATIONS=1000.
 TEST(Hdf5Test, MutatedFiles) {
   SEPTET_ASSERT_OK_AND_ASSIGN(const RandomStream random,
                               RandomStream::Create(4, "hdf5_test/mutations"));
@@ -365,13 +377,17 @@ TEST(Hdf5Test, MutatedFiles) {
   options.max_datasets = 1000;
   options.reader_memory_bytes = 512 << 20;
   options.reader_cpu_seconds = 2;
+  int rounds = 15;
+  if (const char* const more = std::getenv("SEPTET_HDF5_MUTATIONS")) {
+    ASSERT_TRUE(absl::SimpleAtoi(more, &rounds)) << more;
+  }
   std::map<absl::StatusCode, int> codes;
   const std::string path = TempPath("mutated.hdf5");
   int crashes = 0;
   for (const char* name :
        {"d4rl.hdf5", "types.hdf5", "links.hdf5", "version_110.hdf5"}) {
     const std::string original = ReadFileToString(TestData(name)).value();
-    for (int round = 0; round < 15; ++round) {
+    for (int round = 0; round < rounds; ++round) {
       std::string bytes = original;
       for (uint32_t n = 1 + below(8); n > 0; --n) {
         // Half of them where the structure begins.
@@ -385,7 +401,7 @@ TEST(Hdf5Test, MutatedFiles) {
         }
       }
       if (below(8) == 0) bytes.resize(1 + below(bytes.size()));
-      SEPTET_ASSERT_OK(WriteFileAtomically(path, bytes));
+      WriteQuickly(path, bytes);
       absl::Status status = ReadHdf5(path, options).status();
       if (below(4) == 0) status.Update(ReadHdf5Texts(path, options).status());
       ++codes[status.code()];
@@ -401,7 +417,10 @@ TEST(Hdf5Test, MutatedFiles) {
   // Some changes are to data, or to what nobody looks at.
   EXPECT_GT(codes[absl::StatusCode::kOk], 5);
   EXPECT_GT(codes[kDataLoss], 5);
-  RecordProperty("crashes_of_the_reader", crashes);
+  for (const auto& [code, count] : codes) {
+    std::printf("%s: %d\n", absl::StatusCodeToString(code).c_str(), count);
+  }
+  std::printf("crashes of the reader: %d\n", crashes);
 }
 
 // In place of the program, one that does what it should not.
@@ -495,6 +514,72 @@ TEST(Hdf5ReaderTest, IsNotThere) {
               StatusIs(kPrecondition, HasSubstr(absl::StrCat(
                                           "cannot start the program ",
                                           options.reader, ": No such file"))));
+}
+
+// Without some variables of the environment, until its end.
+class Unset {
+ public:
+  explicit Unset(const std::vector<std::string>& names) {
+    for (const std::string& name : names) {
+      const char* const value = std::getenv(name.c_str());
+      if (value != nullptr) values_[name] = value;
+      unsetenv(name.c_str());
+    }
+  }
+  ~Unset() {
+    for (const auto& [name, value] : values_) {
+      setenv(name.c_str(), value.c_str(), 1);
+    }
+  }
+
+ private:
+  std::map<std::string, std::string> values_;
+};
+
+// A copy of a program of the tree, in a folder of this test.
+std::string CopyProgram(absl::string_view program, const std::string& to) {
+  EXPECT_TRUE(
+      WriteFileAtomically(to, ReadFileToString(Runfile(program)).value()).ok());
+  EXPECT_EQ(chmod(to.c_str(), 0700), 0);
+  return to;
+}
+
+TEST(Hdf5ReaderTest, IsFound) {
+  const std::string alone = TempPath("alone");
+  SEPTET_ASSERT_OK(MakeDirectories(alone));
+  const std::string program = CopyProgram("core/io/hdf5_list_testprogram",
+                                          absl::StrCat(alone, "/list"));
+  const std::string file = TestData("d4rl.hdf5");
+  // Where a test of Bazel says that its files are.
+  SEPTET_ASSERT_OK_AND_ASSIGN(ProgramResult result,
+                              RunProgram({program, file}));
+  EXPECT_EQ(result.out, "11 datasets\n") << result.err;
+
+  const std::string bytes =
+      ReadFileToString(Runfile("core/io/hdf5_reader")).value();
+  const Unset unset({"RUNFILES_DIR", "TEST_SRCDIR"});
+  SEPTET_ASSERT_OK_AND_ASSIGN(result, RunProgram({program, file}));
+  EXPECT_EQ(result.exit_code, 1);
+  EXPECT_THAT(
+      result.err,
+      AllOf(StartsWith("FAILED_PRECONDITION: "),
+            HasSubstr("the program hdf5_reader (//core/io:hdf5_reader), which "
+                      "reads HDF5 files, is not there: looked for "),
+            HasSubstr(absl::StrCat(program,
+                                   ".runfiles/septet/core/io/hdf5_reader, ",
+                                   alone, "/hdf5_reader"))));
+
+  // Beside it, and before that among its own runfiles.
+  for (const std::string& place :
+       {absl::StrCat(alone, "/hdf5_reader"),
+        absl::StrCat(program, ".runfiles/septet/core/io/hdf5_reader")}) {
+    SEPTET_ASSERT_OK(MakeDirectories(place.substr(0, place.rfind('/'))));
+    WriteQuickly(place, bytes);
+    ASSERT_EQ(chmod(place.c_str(), 0700), 0);
+    SEPTET_ASSERT_OK_AND_ASSIGN(result, RunProgram({program, file}));
+    EXPECT_EQ(result.out, "11 datasets\n") << result.err;
+    ASSERT_EQ(unlink(place.c_str()), 0);
+  }
 }
 
 TEST(Hdf5ReaderTest, IsNotForUseByHand) {

@@ -30,7 +30,8 @@ struct ImageOptions {
   bool keep_16_bits = false;
 
   // Larger images are refused before memory is taken for them. 65535 is what
-  // JPEG's header can say, and max_bytes counts the decoded pixels.
+  // JPEG's header can say, and max_bytes counts the decoded pixels; beside them
+  // a progressive JPEG takes up to four times as much while it is decoded.
   int64_t max_width = 65535;
   int64_t max_height = 65535;
   int64_t max_bytes = int64_t{1} << 30;

@@ -420,6 +420,26 @@ TEST(ImageTest, DamagedJpeg) {
               StatusIs(kDataLoss, HasSubstr("JPEG: damaged before byte")));
 }
 
+TEST(ImageTest, NothingIsPrinted) {
+  testing::internal::CaptureStderr();
+  testing::internal::CaptureStdout();
+  for (const char* name :
+       {"jpeg_corpus/truncated_closed", "jpeg_corpus/trailing",
+        "jpeg_corpus/cmyk", "png_corpus/texts", "png_corpus/bad_crc",
+        "png_corpus/too_many_rows", "png_corpus/short_palette"}) {
+    (void)ReadImage(TestData(name));
+  }
+  // Bytes between markers, of which libjpeg would warn.
+  const std::string jpeg = TestBytes("jpeg_corpus/rgb420");
+  const size_t table = jpeg.find("\xff\xdb");
+  const absl::StatusOr<Tensor> noisy = ParseImage(
+      absl::StrCat(jpeg.substr(0, table), "xyz", jpeg.substr(table)));
+  EXPECT_EQ(testing::internal::GetCapturedStdout(), "");
+  EXPECT_EQ(testing::internal::GetCapturedStderr(), "");
+  SEPTET_ASSERT_OK(noisy);
+  ExpectSame(*noisy, ParseImage(jpeg).value());
+}
+
 TEST(ImageTest, WhatFollowsAnImageIsIgnored) {
   ExpectSame(ReadImage(TestData("jpeg_corpus/trailing")).value(),
              ReadImage(TestData("jpeg_corpus/rgb420")).value());
