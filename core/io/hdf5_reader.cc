@@ -53,7 +53,7 @@ namespace {
 // Of a request with very many names.
 constexpr size_t kMaxRequestBytes = size_t{256} << 20;
 
-// Rows are read in blocks of about this size, so that the other side has
+// Elements are read in blocks of at most this size, so that the other side has
 // something to do; chunks that are larger are kept decompressed.
 constexpr int64_t kBlockBytes = int64_t{4} << 20;
 constexpr size_t kChunkCacheBytes = size_t{256} << 20;
@@ -494,64 +494,98 @@ class File {
     const Id space(H5Dget_space(dataset.get()), H5Sclose);
     if (!type.ok() || !space.ok()) return DatasetError(name);
     const Conversion conversion = Convert(type.get());
-    const int64_t rows = shape == nullptr ? 1 : (*shape)[0];
-    const int64_t block_rows = BlockRows(dataset.get(), rows, row_bytes);
+    if (shape == nullptr) {
+      std::string element(static_cast<size_t>(row_bytes), '\0');
+      SEPTET_RETURN_IF_ERROR(SendBlock(name, dataset.get(), conversion, H5S_ALL,
+                                       H5S_ALL, &element));
+      return absl::OkStatus();
+    }
+    // Blocks go along the first axis of which some steps fit into one; along
+    // those before it they go step by step.
+    const std::vector<int64_t>& extents = *shape;
+    size_t axis = 0;
+    int64_t step_bytes = row_bytes;
+    while (step_bytes > kBlockBytes && axis + 1 < extents.size()) {
+      ++axis;
+      step_bytes /= extents[axis];
+    }
+    const int64_t block_steps =
+        BlockSteps(dataset.get(), axis, extents[axis], step_bytes);
+    std::vector<hsize_t> start(extents.size(), 0);
+    std::vector<hsize_t> count(extents.begin(), extents.end());
+    std::fill(count.begin(), count.begin() + axis, 1);
+    start[0] = static_cast<hsize_t>(begin);
+    const hsize_t first = axis == 0 ? start[0] : 0;
     std::string block;
-    for (int64_t done = 0; done < rows;) {
-      const int64_t count = std::min(block_rows, rows - done);
-      block.resize(static_cast<size_t>(count) * row_bytes);
-      hid_t memory_space = H5S_ALL;
-      std::optional<Id> memory;
-      if (shape != nullptr) {
-        std::vector<hsize_t> start(shape->size(), 0);
-        std::vector<hsize_t> extent(shape->begin(), shape->end());
-        start[0] = static_cast<hsize_t>(begin + done);
-        extent[0] = static_cast<hsize_t>(count);
+    while (true) {
+      for (int64_t done = 0; done < extents[axis];) {
+        const int64_t steps = std::min(block_steps, extents[axis] - done);
+        start[axis] = first + static_cast<hsize_t>(done);
+        count[axis] = static_cast<hsize_t>(steps);
         if (H5Sselect_hyperslab(space.get(), H5S_SELECT_SET, start.data(),
-                                nullptr, extent.data(), nullptr) < 0) {
+                                nullptr, count.data(), nullptr) < 0) {
           return DatasetError(name);
         }
-        memory.emplace(H5Screate_simple(static_cast<int>(extent.size()),
-                                        extent.data(), nullptr),
-                       H5Sclose);
-        memory_space = memory->get();
+        const Id memory(H5Screate_simple(static_cast<int>(count.size()),
+                                         count.data(), nullptr),
+                        H5Sclose);
+        block.resize(static_cast<size_t>(steps * step_bytes));
+        SEPTET_RETURN_IF_ERROR(SendBlock(name, dataset.get(), conversion,
+                                         memory.get(), space.get(), &block));
+        done += steps;
       }
-      if (H5Dread(dataset.get(), conversion.memory, memory_space,
-                  shape == nullptr ? H5S_ALL : space.get(), H5P_DEFAULT,
-                  &block[0]) < 0) {
-        return DatasetError(name);
+      // The next step along the axes before, the last of them first.
+      size_t next = axis;
+      while (next > 0) {
+        --next;
+        const hsize_t low = next == 0 ? static_cast<hsize_t>(begin) : 0;
+        if (++start[next] < low + static_cast<hsize_t>(extents[next])) break;
+        start[next] = low;
+        if (next == 0) return absl::OkStatus();
       }
-      if (conversion.dtype == DType::kBool) {
-        for (size_t i = 0; i < block.size(); ++i) {
-          const auto value = static_cast<unsigned char>(block[i]);
-          if (value > 1) {
-            return absl::DataLossError(absl::StrCat(
-                "dataset ", QuoteName(name), ": a bool is ", value,
-                ", expected 0 or 1, in the rows from ", begin + done, " on"));
-          }
+      if (axis == 0) return absl::OkStatus();
+    }
+  }
+
+  // Reads what is selected into `block`, of just that size, and sends it.
+  static absl::Status SendBlock(const std::string& name, hid_t dataset,
+                                const Conversion& conversion, hid_t memory,
+                                hid_t space, std::string* block) {
+    if (H5Dread(dataset, conversion.memory, memory, space, H5P_DEFAULT,
+                &(*block)[0]) < 0) {
+      return DatasetError(name);
+    }
+    if (conversion.dtype == DType::kBool) {
+      for (const char c : *block) {
+        const auto value = static_cast<unsigned char>(c);
+        if (value > 1) {
+          return absl::DataLossError(absl::StrCat("dataset ", QuoteName(name),
+                                                  ": a bool is ", value,
+                                                  ", expected 0 or 1"));
         }
       }
-      for (size_t place = 0; place < block.size(); place += kMaxFrameBytes) {
-        Send(FrameKind::kData,
-             absl::string_view(block).substr(place, kMaxFrameBytes));
-      }
-      done += count;
+    }
+    for (size_t place = 0; place < block->size(); place += kMaxFrameBytes) {
+      Send(FrameKind::kData,
+           absl::string_view(*block).substr(place, kMaxFrameBytes));
     }
     return absl::OkStatus();
   }
 
-  // So many rows at a time that chunks are read whole, as far as that goes.
-  static int64_t BlockRows(hid_t dataset, int64_t rows, int64_t row_bytes) {
-    const int64_t few = std::max<int64_t>(kBlockBytes / row_bytes, 1);
+  // So many steps along `axis` at a time that chunks are read whole, as far as
+  // that goes.
+  static int64_t BlockSteps(hid_t dataset, size_t axis, int64_t extent,
+                            int64_t step_bytes) {
+    const int64_t few = std::max<int64_t>(kBlockBytes / step_bytes, 1);
     const Id creation(H5Dget_create_plist(dataset), H5Pclose);
-    hsize_t chunk[H5S_MAX_RANK];
+    hsize_t chunk[H5S_MAX_RANK] = {};
     if (H5Pget_layout(creation.get()) == H5D_CHUNKED &&
-        H5Pget_chunk(creation.get(), H5S_MAX_RANK, chunk) > 0 && chunk[0] > 0 &&
-        chunk[0] < static_cast<hsize_t>(few)) {
-      const auto chunk_rows = static_cast<int64_t>(chunk[0]);
-      return std::min(rows, few / chunk_rows * chunk_rows);
+        H5Pget_chunk(creation.get(), H5S_MAX_RANK, chunk) > 0 &&
+        chunk[axis] > 0 && chunk[axis] < static_cast<hsize_t>(few)) {
+      const auto steps = static_cast<int64_t>(chunk[axis]);
+      return std::min(extent, few / steps * steps);
     }
-    return std::min(rows, few);
+    return std::min(extent, few);
   }
 
   // Texts of attributes and datasets; what cannot be read is left out.

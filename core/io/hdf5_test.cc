@@ -295,6 +295,43 @@ TEST(Hdf5Test, FilesThatStandForMuch) {
   SEPTET_EXPECT_OK(ReadHdf5Rows(path, {{"zeros", 0, 3}}, options));
 }
 
+TEST(Hdf5Test, RowsLargerThanABlock) {
+  SEPTET_ASSERT_OK_AND_ASSIGN(const Tensors all,
+                              ReadHdf5(TestData("wide_rows.hdf5")));
+  const Tensor& ordered = all.at("ordered");
+  ASSERT_EQ(ordered.shape(), Shape({2, 2, 1'200'000}));
+  const auto* const values = ordered.data<int32_t>();
+  int64_t wrong = 0;
+  for (int32_t i = 0; i < 4'800'000; ++i) wrong += values[i] != i;
+  EXPECT_EQ(wrong, 0);
+  SEPTET_ASSERT_OK_AND_ASSIGN(
+      const Tensors last,
+      ReadHdf5Rows(TestData("wide_rows.hdf5"), {{"ordered", 1, 1}}));
+  const Tensor& row = last.at("ordered");
+  ASSERT_EQ(row.shape(), Shape({1, 2, 1'200'000}));
+  EXPECT_EQ(std::memcmp(row.data<int32_t>(), values + 2'400'000,
+                        2'400'000 * sizeof(int32_t)),
+            0);
+}
+
+// 460 bytes, compressed twice, that stand for 200 MB.
+TEST(Hdf5Test, LimitOfMemory) {
+  const std::string path = TestData("bomb.hdf5");
+  Hdf5Options options;
+#if !defined(__SANITIZE_ADDRESS__) && !defined(__SANITIZE_THREAD__)
+  // Sanitizers reserve more than any limit.
+  options.reader_memory_bytes = 200 << 20;
+  SEPTET_EXPECT_OK(ReadHdf5(TestData("d4rl.hdf5"), options));
+  EXPECT_THAT(
+      ReadHdf5Rows(path, {{"zeros", 0, 10}}, options),
+      StatusIs(kExhausted, HasSubstr(": dataset 'zeros': the HDF5 reader has "
+                                     "no memory: ")));
+#endif
+  options.max_bytes = 1 << 20;
+  EXPECT_THAT(ReadHdf5(path, options),
+              StatusIs(kExhausted, HasSubstr("200000000 bytes are asked for")));
+}
+
 TEST(Hdf5Test, LimitOfDatasets) {
   const std::string path = TestData("d4rl.hdf5");
   Hdf5Options options;
