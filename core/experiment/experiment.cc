@@ -87,6 +87,30 @@ std::string AcceptanceName(Acceptance acceptance) {
   return "";
 }
 
+std::string ComparisonName(Comparison comparison) {
+  switch (comparison) {
+    case Comparison::kAtLeast:
+      return "at least";
+    case Comparison::kAtMost:
+      return "at most";
+    case Comparison::kWithin:
+      return "within";
+  }
+  SEPTET_CHECK(false) << static_cast<int>(comparison);
+  return "";
+}
+
+std::string StatisticName(Statistic statistic) {
+  switch (statistic) {
+    case Statistic::kMean:
+      return "mean";
+    case Statistic::kWorst:
+      return "worst";
+  }
+  SEPTET_CHECK(false) << static_cast<int>(statistic);
+  return "";
+}
+
 const std::optional<double>& Check::ThresholdOf(Preset preset) const {
   switch (preset) {
     case Preset::kQuick:

@@ -86,11 +86,17 @@ enum class Comparison {
   kWithin,   // |value - threshold| <= tolerance
 };
 
+// "at least", "at most", "within".
+std::string ComparisonName(Comparison comparison);
+
 // Which value is compared.
 enum class Statistic {
   kMean,   // the mean over the seeds
   kWorst,  // the value of the worst seed
 };
+
+// "mean", "worst".
+std::string StatisticName(Statistic statistic);
 
 // One line of the table "paper, measured, threshold, verdict".
 struct Check {

@@ -1,15 +1,15 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "septet/core/experiment/plan.h"
 
-#include <algorithm>
 #include <cmath>
 #include <cstddef>
-#include <cstdint>
 #include <map>
 
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_format.h"
 #include "absl/strings/str_join.h"
+#include "septet/core/experiment/duration_text.h"
+#include "septet/core/experiment/text_table.h"
 
 namespace septet {
 namespace {
@@ -19,39 +19,8 @@ constexpr double kQuickPackageSeconds = 5 * 60;
 constexpr double kStandardPackageSeconds = 30 * 60;
 constexpr double kFlagshipSeconds = 10 * 60;
 
-// "0.4 s", "12 s", "3 min 5 s", "2 h 10 min".
-std::string DurationText(double seconds) {
-  if (seconds < 9.95) return absl::StrFormat("%.1f s", seconds);
-  // Far more than anything that is planned; keeps the conversion defined.
-  const int64_t whole = std::llround(std::min(seconds, 1e12));
-  if (whole < 60) return absl::StrCat(whole, " s");
-  if (whole < 3600) return absl::StrCat(whole / 60, " min ", whole % 60, " s");
-  return absl::StrCat(whole / 3600, " h ", whole / 60 % 60, " min");
-}
-
 std::string Count(size_t count, absl::string_view noun) {
   return absl::StrCat(count, " ", noun, count == 1 ? "" : "s");
-}
-
-// `rows` with columns of equal width, two blanks before and between.
-std::string TableText(const std::vector<std::vector<std::string>>& rows) {
-  std::vector<size_t> widths;
-  for (const auto& row : rows) {
-    widths.resize(std::max(widths.size(), row.size()), 0);
-    for (size_t i = 0; i < row.size(); ++i) {
-      widths[i] = std::max(widths[i], row[i].size());
-    }
-  }
-  std::string text;
-  for (const auto& row : rows) {
-    std::string line;
-    for (size_t i = 0; i < row.size(); ++i) {
-      absl::StrAppend(&line, "  ", row[i]);
-      if (i + 1 < row.size()) line.append(widths[i] - row[i].size(), ' ');
-    }
-    absl::StrAppend(&text, line, "\n");
-  }
-  return text;
 }
 
 }  // namespace
@@ -144,8 +113,7 @@ std::string PlanText(const Plan& plan) {
             : "No package has a flagship experiment: name what to run, or "
               "give --all.\n");
   }
-  std::vector<std::vector<std::string>> rows = {
-      {"experiment", "kind", "seeds", "ETA", "budget", "claim"}};
+  TableRows rows = {{"experiment", "kind", "seeds", "ETA", "budget", "claim"}};
   for (const PlannedExperiment& planned : plan.experiments) {
     rows.push_back(
         {planned.experiment->name,
@@ -153,14 +121,14 @@ std::string PlanText(const Plan& plan) {
          absl::StrCat(planned.seeds), DurationText(planned.eta_seconds),
          DurationText(planned.budget_seconds), planned.experiment->claim});
   }
-  return text + TableText(rows);
+  return text + AlignedTable(rows);
 }
 
 std::string ListText(const std::vector<const Experiment*>& experiments) {
   if (experiments.empty()) {
     return "No experiments are registered in this program.\n";
   }
-  std::vector<std::vector<std::string>> rows = {
+  TableRows rows = {
       {"experiment", "kind", "quick", "standard", "full", "claim"}};
   for (const Experiment* experiment : experiments) {
     std::string kind = AcceptanceName(experiment->StrictestAcceptance());
@@ -170,7 +138,7 @@ std::string ListText(const std::vector<const Experiment*>& experiments) {
          DurationText(experiment->standard.budget_seconds),
          DurationText(experiment->full.budget_seconds), experiment->claim});
   }
-  return TableText(rows);
+  return AlignedTable(rows);
 }
 
 absl::Status ValidateBudgets(const ExperimentRegistry& registry) {

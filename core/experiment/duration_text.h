@@ -1,0 +1,17 @@
+// SPDX-License-Identifier: Apache-2.0
+// How long something takes, for people.
+//
+//   DurationText(7800)   // "2 h 10 min"
+#ifndef SEPTET_CORE_EXPERIMENT_DURATION_TEXT_H_
+#define SEPTET_CORE_EXPERIMENT_DURATION_TEXT_H_
+
+#include <string>
+
+namespace septet {
+
+// "0.4 s", "12 s", "3 min 5 s", "2 h 10 min". NaN is "? s".
+std::string DurationText(double seconds);
+
+}  // namespace septet
+
+#endif  // SEPTET_CORE_EXPERIMENT_DURATION_TEXT_H_
