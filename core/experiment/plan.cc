@@ -118,7 +118,10 @@ std::string PlanText(const Plan& plan) {
     rows.push_back(
         {planned.experiment->name,
          AcceptanceName(planned.experiment->StrictestAcceptance()),
-         absl::StrCat(planned.seeds), DurationText(planned.eta_seconds),
+         planned.seeds_done > 0
+             ? absl::StrCat(planned.seeds, " (", planned.seeds_done, " done)")
+             : absl::StrCat(planned.seeds),
+         DurationText(planned.eta_seconds),
          DurationText(planned.budget_seconds), planned.experiment->claim});
   }
   return text + AlignedTable(rows);

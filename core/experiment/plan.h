@@ -32,7 +32,9 @@ struct PlanRequest {
 struct PlannedExperiment {
   const Experiment* experiment = nullptr;
   int seeds = 1;
-  double eta_seconds = 0;  // declared FLOPs, scaled to `seeds`, over the rate
+  int seeds_done = 0;  // of them, by earlier runs; see runner.h
+  // Declared FLOPs, scaled to the seeds that are to be run, over the rate.
+  double eta_seconds = 0;
   double budget_seconds = 0;  // as declared at the preset
 };
 

@@ -1,79 +1,311 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "septet/core/experiment/runner.h"
 
+#include <algorithm>
 #include <chrono>
 #include <cstddef>
 #include <cstdint>
+#include <filesystem>
+#include <map>
 #include <memory>
+#include <system_error>
 #include <utility>
 
+#include "absl/status/statusor.h"
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_format.h"
 #include "absl/strings/str_join.h"
 #include "google/protobuf/message.h"
 #include "septet/core/base/file.h"
+#include "septet/core/base/signals.h"
 #include "septet/core/base/status_macros.h"
 #include "septet/core/config/setter.h"
 #include "septet/core/config/text.h"
+#include "septet/core/experiment/duration_text.h"
 #include "septet/core/experiment/experiment.h"
+#include "septet/core/experiment/seed_record.h"
+#include "septet/core/experiment/verdict_table.h"
+#include "septet/core/train/run_folder.h"
 
 namespace septet {
 namespace {
 
-absl::Status RunOne(const PlannedExperiment& planned, Preset preset,
-                    const RunOptions& run, std::ostream& progress,
-                    ExperimentResult* result) {
-  const Experiment& experiment = *planned.experiment;
+constexpr char kFigures[] = "figures";
+
+std::string FolderOf(const std::string& out, const Experiment& experiment,
+                     Preset preset) {
+  return absl::StrCat(out, "/", experiment.name, "/", PresetName(preset));
+}
+
+std::string SeedFolder(const std::string& folder, uint64_t seed) {
+  return absl::StrCat(folder, "/seed_", seed);
+}
+
+std::string RecordPath(const std::string& seed_folder) {
+  return seed_folder + "/result.json";
+}
+
+// The options at the preset, complete; null where there are none.
+absl::StatusOr<std::unique_ptr<google::protobuf::Message>> MakeOptions(
+    const Experiment& experiment, Preset preset) {
   std::unique_ptr<google::protobuf::Message> options;
-  if (experiment.make_options) {
-    options = experiment.make_options(preset);
-    SEPTET_RETURN_IF_ERROR(ValidateOptions(*options)) << "options";
-    FillDefaults(options.get());
+  if (!experiment.make_options) return options;
+  options = experiment.make_options(preset);
+  if (options == nullptr) {
+    return absl::InternalError(absl::StrCat(
+        "options: make_options gave none at ", PresetName(preset)));
   }
+  SEPTET_RETURN_IF_ERROR(ValidateOptions(*options)) << "options";
+  FillDefaults(options.get());
+  return options;
+}
+
+// The first metric that a check needs and the result lacks; "" where it has
+// all.
+std::string MissingMetric(const Experiment& experiment,
+                          const SeedResult& result) {
+  for (const Check& check : experiment.checks) {
+    if (result.metrics.count(check.metric) == 0) return check.metric;
+  }
+  return "";
+}
+
+// The record of a seed that needs not be run again. NotFound: the seed is not
+// done. Other errors say why it has to begin again.
+absl::StatusOr<SeedRecord> FinishedSeed(const Experiment& experiment,
+                                        const std::string& fingerprint,
+                                        const std::string& path,
+                                        uint64_t seed) {
+  SEPTET_ASSIGN_OR_RETURN(SeedRecord record, ReadSeedRecord(path));
+  if (record.fingerprint != fingerprint || record.seed != seed) {
+    return absl::FailedPreconditionError(absl::StrCat(
+        path, ": is of seed ", record.seed, " of run ", record.fingerprint,
+        ", expected seed ", seed, " of run ", fingerprint));
+  }
+  const std::string missing = MissingMetric(experiment, record.result);
+  if (!missing.empty()) {
+    return absl::FailedPreconditionError(
+        absl::StrCat(path, ": has no metric \"", missing, "\""));
+  }
+  return record;
+}
+
+absl::Status RemoveAll(const std::string& path) {
+  std::error_code error;
+  std::filesystem::remove_all(path, error);
+  if (!error) return absl::OkStatus();
+  return absl::ErrnoToStatus(error.value(), absl::StrCat("remove ", path));
+}
+
+// The files below FOLDER/figures, with paths from the folder.
+absl::StatusOr<std::vector<std::string>> ListFigures(
+    const std::string& folder) {
+  const std::string path = absl::StrCat(folder, "/", kFigures);
+  std::vector<std::string> figures;
+  std::error_code error;
+  std::filesystem::recursive_directory_iterator entry(path, error);
+  for (; !error && entry != std::filesystem::recursive_directory_iterator();
+       entry.increment(error)) {
+    if (!entry->is_regular_file(error)) continue;
+    figures.push_back(entry->path().lexically_relative(folder).string());
+  }
+  if (error) {
+    return absl::ErrnoToStatus(error.value(),
+                               absl::StrCat("read directory ", path));
+  }
+  std::sort(figures.begin(), figures.end());
+  return figures;
+}
+
+// Opens the folder of an experiment at a preset: to go on where the run is the
+// same, else to begin again.
+absl::StatusOr<RunFolder> OpenFolder(const std::string& folder,
+                                     const Manifest& manifest, bool fresh,
+                                     std::ostream& progress) {
+  RunFolderOptions open;
+  open.fresh = fresh;
+  open.resume = !fresh;
+  if (!fresh) {
+    const std::string path = folder + "/manifest.json";
+    const absl::StatusOr<std::string> text = ReadFileToString(path);
+    if (text.ok()) {
+      SEPTET_ASSIGN_OR_RETURN(const std::vector<std::string> differences,
+                              ManifestDifferences(*text, manifest),
+                              _ << "to begin again give --fresh: " << path);
+      if (!differences.empty()) {
+        progress << "  another run is there, all seeds begin again: "
+                 << absl::StrJoin(differences, "; ") << std::endl;
+        open.fresh = true;
+        open.resume = false;
+      }
+    } else if (!absl::IsNotFound(text.status())) {
+      return text.status();
+    }
+  }
+  return RunFolder::Open(folder, manifest, open, &progress);
+}
+
+absl::Status Interrupted() {
+  return InterruptedError(
+      "what is finished is kept, and the same command goes on from there, "
+      "without --fresh if that was given");
+}
+
+// One seed, run or taken from an earlier run.
+absl::StatusOr<SeedRecord> RunSeed(const Experiment& experiment,
+                                   const std::string& fingerprint,
+                                   const std::string& git,
+                                   SeedContext context) {
+  std::ostream& progress = *context.progress;
+  const std::string path = RecordPath(context.folder);
+  absl::StatusOr<SeedRecord> record =
+      FinishedSeed(experiment, fingerprint, path, context.seed);
+  if (record.ok()) {
+    progress << "  seed " << context.seed << ": was done before in "
+             << DurationText(record->seconds);
+    if (record->git != git) {
+      progress << ", by revision " << record->git << " (this is " << git
+               << "; --fresh runs it again)";
+    }
+    progress << std::endl;
+    return record;
+  }
+  if (InterruptRequested()) return Interrupted();
+  if (!absl::IsNotFound(record.status())) {
+    progress << "  warning: seed " << context.seed
+             << " begins again: " << record.status().message() << std::endl;
+    SEPTET_RETURN_IF_ERROR(RemoveAll(context.folder));
+  }
+  SEPTET_RETURN_IF_ERROR(MakeDirectories(context.folder));
+  std::error_code error;
+  context.resume = !std::filesystem::is_empty(context.folder, error);
+  progress << "  seed " << context.seed
+           << (context.resume ? ": goes on" : ": begins") << std::endl;
+  const auto start = std::chrono::steady_clock::now();
+  absl::StatusOr<SeedResult> result = experiment.run_seed(context);
+  // Whatever a signal has made of the run, it is the reason.
+  if (!result.ok() &&
+      (InterruptRequested() || InterruptExitCode(result.status()) != 0)) {
+    return Interrupted();
+  }
+  SEPTET_RETURN_IF_ERROR(result.status()) << "seed " << context.seed;
+  const std::string missing = MissingMetric(experiment, *result);
+  if (!missing.empty()) {
+    return absl::InternalError(
+        absl::StrCat("seed ", context.seed, ": measured no \"", missing,
+                     "\", which a check of ", experiment.name, " needs"));
+  }
+  record = SeedRecord();
+  record->fingerprint = fingerprint;
+  record->seed = context.seed;
+  record->git = git;
+  record->seconds =
+      std::chrono::duration<double>(std::chrono::steady_clock::now() - start)
+          .count();
+  record->result = *std::move(result);
+  SEPTET_RETURN_IF_ERROR(WriteSeedRecord(path, *record));
+  progress << "  seed " << context.seed << ": done in "
+           << DurationText(record->seconds) << std::endl;
+  return record;
+}
+
+absl::Status RunOne(const PlannedExperiment& planned, Preset preset, bool fresh,
+                    std::ostream& progress, ExperimentResult* result) {
+  const Experiment& experiment = *planned.experiment;
+  SEPTET_ASSIGN_OR_RETURN(const auto options, MakeOptions(experiment, preset));
+  const std::string fingerprint =
+      RunFingerprint(experiment, preset, options.get());
+  Manifest manifest;
+  manifest.tool = "reproduce";
+  manifest.options = options.get();
+  manifest.facts = {{"experiment", experiment.name},
+                    {"preset", PresetName(preset)}};
+  // Locked until it goes out of scope.
+  SEPTET_ASSIGN_OR_RETURN(
+      const RunFolder folder,
+      OpenFolder(result->folder, manifest, fresh, progress));
+
+  Verdict verdict;
+  verdict.experiment = experiment.name;
+  verdict.claim = experiment.claim;
+  verdict.source = experiment.source;
+  verdict.preset = preset;
+  verdict.environment = RunEnvironment();
   SummaryContext summary;
   summary.preset = preset;
   summary.options = options.get();
-  summary.folder =
-      absl::StrCat(run.out, "/", experiment.name, "/", PresetName(preset));
+  summary.folder = folder.path();
   for (int i = 0; i < planned.seeds; ++i) {
     SeedContext context;
     context.preset = preset;
     context.seed = static_cast<uint64_t>(i) + 1;
     context.options = options.get();
-    context.folder = absl::StrCat(summary.folder, "/seed_", context.seed);
+    context.folder = SeedFolder(folder.path(), context.seed);
     context.progress = &progress;
-    SEPTET_RETURN_IF_ERROR(MakeDirectories(context.folder));
-    SEPTET_ASSIGN_OR_RETURN(SeedResult seed, experiment.run_seed(context));
+    SEPTET_ASSIGN_OR_RETURN(
+        SeedRecord record,
+        RunSeed(experiment, fingerprint, verdict.environment["git"], context));
+    verdict.seeds.push_back(context.seed);
+    verdict.seconds += record.seconds;
     summary.seeds.push_back(context.seed);
     summary.folders.push_back(context.folder);
-    summary.results.push_back(std::move(seed));
+    summary.results.push_back(std::move(record.result));
   }
   for (const Check& check : experiment.checks) {
     std::vector<double> by_seed;
     for (const SeedResult& seed : summary.results) {
-      const auto found = seed.metrics.find(check.metric);
-      if (found == seed.metrics.end()) {
-        return absl::InternalError(
-            absl::StrCat(experiment.name, " measured no \"", check.metric,
-                         "\", which it declares a check of"));
-      }
-      by_seed.push_back(found->second);
+      by_seed.push_back(seed.metrics.at(check.metric));
     }
-    result->checks.push_back(JudgeCheck(check, preset, by_seed));
+    verdict.checks.push_back(JudgeCheck(check, preset, by_seed));
   }
-  if (!experiment.summarize) return absl::OkStatus();
-  SEPTET_RETURN_IF_ERROR(MakeDirectories(summary.folder + "/figures"));
-  return experiment.summarize(summary);
+  if (experiment.summarize) {
+    SEPTET_RETURN_IF_ERROR(RemoveAll(folder.Path(kFigures)));
+    SEPTET_RETURN_IF_ERROR(MakeDirectories(folder.Path(kFigures)));
+    SEPTET_RETURN_IF_ERROR(experiment.summarize(summary)) << "summary";
+    SEPTET_ASSIGN_OR_RETURN(verdict.figures, ListFigures(folder.path()));
+  }
+  SEPTET_ASSIGN_OR_RETURN(const std::string json, VerdictJson(verdict));
+  SEPTET_RETURN_IF_ERROR(
+      WriteFileAtomically(folder.Path("verdict.md"), VerdictMarkdown(verdict)));
+  SEPTET_RETURN_IF_ERROR(
+      WriteFileAtomically(folder.Path("verdict.csv"), VerdictCsv(verdict)));
+  SEPTET_RETURN_IF_ERROR(
+      WriteFileAtomically(folder.Path("verdict.json"), json));
+  result->verdict = std::move(verdict);
+  return absl::OkStatus();
+}
+
+// "passed", "missed", "error".
+std::string OutcomeOf(const ExperimentResult& result) {
+  if (!result.status.ok()) return "error";
+  return result.passed() ? "passed" : "missed";
 }
 
 }  // namespace
 
 bool ExperimentResult::passed() const {
-  if (!status.ok()) return false;
-  for (const JudgedCheck& judged : checks) {
-    if (judged.outcome == Outcome::kMissed) return false;
+  return status.ok() && verdict.has_value() && verdict->passed();
+}
+
+void CountFinishedSeeds(const std::string& out, Plan* plan) {
+  for (PlannedExperiment& planned : plan->experiments) {
+    const Experiment& experiment = *planned.experiment;
+    const auto options = MakeOptions(experiment, plan->preset);
+    if (!options.ok()) continue;
+    const std::string fingerprint =
+        RunFingerprint(experiment, plan->preset, options->get());
+    const std::string folder = FolderOf(out, experiment, plan->preset);
+    planned.seeds_done = 0;
+    for (int i = 0; i < planned.seeds; ++i) {
+      const uint64_t seed = static_cast<uint64_t>(i) + 1;
+      const std::string path = RecordPath(SeedFolder(folder, seed));
+      if (FinishedSeed(experiment, fingerprint, path, seed).ok()) {
+        ++planned.seeds_done;
+      }
+    }
+    planned.eta_seconds *=
+        static_cast<double>(planned.seeds - planned.seeds_done) / planned.seeds;
   }
-  return true;
 }
 
 std::vector<ExperimentResult> RunPlan(const Plan& plan,
@@ -83,36 +315,67 @@ std::vector<ExperimentResult> RunPlan(const Plan& plan,
   for (const PlannedExperiment& planned : plan.experiments) {
     ExperimentResult result;
     result.name = planned.experiment->name;
+    result.folder = FolderOf(options.out, *planned.experiment, plan.preset);
     progress << absl::StrCat("[", results.size() + 1, "/",
                              plan.experiments.size(), "] ", result.name)
              << std::endl;
     const auto start = std::chrono::steady_clock::now();
-    result.status = RunOne(planned, plan.preset, options, progress, &result);
+    result.status =
+        RunOne(planned, plan.preset, options.fresh, progress, &result);
     result.seconds =
         std::chrono::duration<double>(std::chrono::steady_clock::now() - start)
             .count();
     progress << result.name << ": "
-             << (result.status.ok() ? result.passed() ? "passed" : "missed"
+             << (result.status.ok() ? OutcomeOf(result)
                                     : result.status.ToString())
-             << absl::StrFormat(" (%.1f s)", result.seconds) << std::endl;
-    results.push_back(result);
+             << " (" << DurationText(result.seconds) << ")" << std::endl;
+    results.push_back(std::move(result));
+    if (InterruptExitCode(results.back().status) != 0) break;
   }
   return results;
 }
 
+std::string ResultsText(const std::vector<ExperimentResult>& results) {
+  std::string text;
+  for (const ExperimentResult& result : results) {
+    if (!result.verdict.has_value()) continue;
+    absl::StrAppend(&text, "\n", VerdictText(*result.verdict),
+                    "  folder: ", result.folder, "\n");
+    for (const std::string& figure : result.verdict->figures) {
+      absl::StrAppend(&text, "  figure: ", result.folder, "/", figure, "\n");
+    }
+  }
+  if (!text.empty()) text += '\n';
+  return text;
+}
+
 absl::Status ResultsStatus(const std::vector<ExperimentResult>& results) {
-  std::vector<std::string> failed;
+  std::vector<std::string> missed, broken;
   absl::Status first;
   for (const ExperimentResult& result : results) {
+    if (InterruptExitCode(result.status) != 0) return result.status;
     first.Update(result.status);
-    if (!result.passed()) failed.push_back(result.name);
+    if (!result.status.ok()) {
+      broken.push_back(result.name);
+    } else if (!result.passed()) {
+      missed.push_back(result.name);
+    }
   }
-  if (failed.empty()) return absl::OkStatus();
+  std::vector<std::string> lines;
+  const auto add = [&](const std::vector<std::string>& names,
+                       absl::string_view what) {
+    if (names.empty()) return;
+    lines.push_back(
+        absl::StrCat(names.size(), " of ", results.size(),
+                     results.size() == 1 ? " experiment " : " experiments ",
+                     what, ": ", absl::StrJoin(names, ", ")));
+  };
+  add(missed, "missed a gated check");
+  add(broken, "could not be run");
+  if (lines.empty()) return absl::OkStatus();
   return absl::Status(
       first.ok() ? absl::StatusCode::kFailedPrecondition : first.code(),
-      absl::StrCat(failed.size(), " of ", results.size(),
-                   results.size() == 1 ? " experiment" : " experiments",
-                   " failed: ", absl::StrJoin(failed, ", ")));
+      absl::StrJoin(lines, "; "));
 }
 
 std::string ResultsJson(const Plan& plan,
@@ -123,8 +386,9 @@ std::string ResultsJson(const Plan& plan,
   for (const ExperimentResult& result : results) {
     if (!result.passed()) ++failed;
     items.push_back(absl::StrFormat(
-        R"({"name":"%s","status":"%s","seconds":%.3f})", result.name,
-        absl::StatusCodeToString(result.status.code()), result.seconds));
+        R"({"name":"%s","status":"%s","verdict":"%s","seconds":%.3f})",
+        result.name, absl::StatusCodeToString(result.status.code()),
+        OutcomeOf(result), result.seconds));
   }
   return absl::StrCat(R"({"preset":")", PresetName(plan.preset),
                       R"(","passed":)", results.size() - failed,

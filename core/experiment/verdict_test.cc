@@ -186,7 +186,8 @@ TEST(VerdictJsonTest, DamagedFieldsAreNamed) {
        "field 'checks[0].worst' is 0.2, its seeds have 0.1"},
       {"\"verdict\": \"missed\"", "\"verdict\": \"met\"",
        "field 'checks[1].verdict' is 'met', its seeds have 'missed'"},
-      {"\"10\": 0.3", "\"11\": 0.3", "field 'checks[0].by_seed' has no field '10'"},
+      {"\"10\": 0.3", "\"11\": 0.3",
+       "field 'checks[0].by_seed' has no field '10'"},
       {"\"2\": 0.2,", "\"2\": 0.2, \"3\": 1,",
        "field 'checks[0].by_seed' has 4 values, expected one for each of 3 "
        "seeds"},

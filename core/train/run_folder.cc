@@ -353,9 +353,8 @@ void CompareMaps(const std::map<std::string, std::string>& was,
   }
 }
 
-// OK if a run with `manifest` goes on with that of `stored`.
-absl::Status CheckSameRun(const StoredManifest& stored,
-                          const Manifest& manifest, bool* changed) {
+absl::StatusOr<Comparison> CompareManifests(const StoredManifest& stored,
+                                            const Manifest& manifest) {
   Comparison result;
   if (stored.tool != manifest.tool) {
     result.differences.push_back(
@@ -379,6 +378,14 @@ absl::Status CheckSameRun(const StoredManifest& stored,
     Compare(*old_options, *Complete(manifest.options), "", manifest.may_grow,
             &result);
   }
+  return result;
+}
+
+// OK if a run with `manifest` goes on with that of `stored`.
+absl::Status CheckSameRun(const StoredManifest& stored,
+                          const Manifest& manifest, bool* changed) {
+  SEPTET_ASSIGN_OR_RETURN(const Comparison result,
+                          CompareManifests(stored, manifest));
   *changed = result.changed;
   if (result.differences.empty()) return absl::OkStatus();
   return absl::FailedPreconditionError(absl::StrCat(
@@ -492,6 +499,19 @@ absl::Status CheckManifestText(absl::string_view text,
   SEPTET_ASSIGN_OR_RETURN(const StoredManifest stored, ParseManifest(text));
   bool changed = false;
   return CheckSameRun(stored, manifest, &changed);
+}
+
+absl::StatusOr<std::vector<std::string>> ManifestDifferences(
+    absl::string_view text, const Manifest& manifest) {
+  SEPTET_ASSIGN_OR_RETURN(const StoredManifest stored, ParseManifest(text));
+  if (stored.tool != manifest.tool) {
+    return absl::FailedPreconditionError(
+        absl::StrCat("is of a run of ", QuoteName(stored.tool), ", not of ",
+                     QuoteName(manifest.tool)));
+  }
+  SEPTET_ASSIGN_OR_RETURN(Comparison result,
+                          CompareManifests(stored, manifest));
+  return std::move(result.differences);
 }
 
 RunFolder::RunFolder(std::string path, int lock)

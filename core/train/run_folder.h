@@ -103,6 +103,13 @@ std::map<std::string, std::string> RunEnvironment();
 absl::Status CheckManifestText(absl::string_view text,
                                const Manifest& manifest);
 
+// What differs between the run of that text and one with `manifest`, in words
+// ("steps was 10, is now 20"): empty where CheckManifestText is OK. Errors:
+// DataLoss and FailedPrecondition for a text that this program cannot read, or
+// that is of another tool.
+absl::StatusOr<std::vector<std::string>> ManifestDifferences(
+    absl::string_view text, const Manifest& manifest);
+
 // This process's command line for a shell, with --resume and without --fresh.
 std::string ResumeCommand();
 
