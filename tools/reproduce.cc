@@ -1,17 +1,24 @@
 // SPDX-License-Identifier: Apache-2.0
-// Runs the experiments behind the claims of the papers: prints its plan, then
-// runs it. The summary, a line of JSON, is the last line of standard output;
-// progress goes to standard error.
+// Runs the experiments behind the claims of the papers: prints its plan, runs
+// it, and prints the table "paper, measured, threshold, verdict". A summary, a
+// line of JSON, is the last line of standard output; progress goes to standard
+// error. What was finished by an earlier run is not run again.
 //
 //   bazel run //tools:reproduce
 //   bazel run //tools:reproduce -- retention --preset=standard --seeds=5
+#include <algorithm>
 #include <iostream>
+#include <memory>
 #include <string>
+#include <thread>
 #include <vector>
 
 #include "absl/status/status.h"
+#include "absl/status/statusor.h"
 #include "septet/core/base/file.h"
+#include "septet/core/base/signals.h"
 #include "septet/core/base/status_macros.h"
+#include "septet/core/base/thread_pool.h"
 #include "septet/core/config/command_line.h"
 #include "septet/core/experiment/experiment.h"
 #include "septet/core/experiment/flop_rate.h"
@@ -33,7 +40,14 @@ absl::Status Reproduce(const ReproduceFlags& flags,
   request.seeds = flags.seeds();
   SEPTET_ASSIGN_OR_RETURN(
       request.preset, ParsePreset(ReproduceFlags::Preset_Name(flags.preset())));
-  const auto plan = MakePlan(registry, request, MeasureFlopRate());
+  int threads = flags.threads();
+  if (threads == 0) {
+    threads =
+        std::max(1, static_cast<int>(std::thread::hardware_concurrency()));
+  }
+  // A list has no ETA.
+  const double rate = flags.list() ? 1 : MeasureFlopRate(threads);
+  absl::StatusOr<Plan> plan = MakePlan(registry, request, rate);
   // Whatever is wrong with a plan, the command line asked for it.
   if (!plan.ok()) return UsageError(plan.status().message());
   if (flags.list()) {
@@ -44,11 +58,17 @@ absl::Status Reproduce(const ReproduceFlags& flags,
     std::cout << ListText(listed) << std::flush;
     return absl::OkStatus();
   }
-  std::cout << PlanText(*plan) << std::flush;
   RunOptions run;
   run.out = ResolveUserPath(flags.out());
+  run.fresh = flags.fresh();
+  if (!run.fresh) CountFinishedSeeds(run.out, &*plan);
+  std::cout << PlanText(*plan) << std::flush;
+  SEPTET_ASSIGN_OR_RETURN(const std::unique_ptr<ThreadPool> pool,
+                          ThreadPool::Create(threads));
+  const ScopedThreadPool use_pool(pool.get());
+  const InterruptScope interrupts;
   const std::vector<ExperimentResult> results = RunPlan(*plan, run, std::cerr);
-  std::cout << ResultsJson(*plan, results) << std::endl;
+  std::cout << ResultsText(results) << ResultsJson(*plan, results) << std::endl;
   return ResultsStatus(results);
 }
 
@@ -62,7 +82,8 @@ int main(int argc, char** argv) {
   tool.summary =
       "Runs the experiments behind the claims of the papers. Without a name: "
       "the "
-      "flagship\nexperiment of each package.";
+      "flagship\nexperiment of each package. What an earlier run has finished "
+      "is not run again.";
   tool.arguments = "[PACKAGE|EXPERIMENT]...";
   tool.flags = &flags;
   return septet::RunTool(tool, argc, argv,

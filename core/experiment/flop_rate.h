@@ -1,21 +1,23 @@
 // SPDX-License-Identifier: Apache-2.0
-// How fast this machine calculates, roughly, for the ETA of a plan.
+// How fast this machine will calculate, for the ETA of a plan: the peak of its
+// multiply-adds, measured, times the part of it that training here reaches.
 //
-//   const double rate = MeasureFlopRate();   // e.g. 1.6e10
+//   const double rate = MeasureFlopRate(/*threads=*/2);   // e.g. 5.7e10
 //
-// The loop is y = a y + x over 2,048 floats in the first-level cache, compiled
-// for the plainest processor of the architecture, on the calling thread. Matrix
-// products reach several times this rate, code that is bound by memory or by
-// overhead a part of it; declared FLOPs over this rate is an estimate within a
-// small factor, and no measure of the machine's peak.
+// Small networks reach between a fifth and a half of the peak on a core, and
+// lose some of it to the second thread: an ETA is right within a factor of two
+// or so, on an idle machine.
 #ifndef SEPTET_CORE_EXPERIMENT_FLOP_RATE_H_
 #define SEPTET_CORE_EXPERIMENT_FLOP_RATE_H_
 
 namespace septet {
 
-// Floating-point operations a second, always above 0: the best of 10 stretches
-// of about 2 ms each.
-double MeasureFlopRate();
+// The part of the peak that is counted on.
+inline constexpr double kExpectedEfficiency = 0.25;
+
+// Floating-point operations a second of that many threads, >= 1: always above
+// 0. Takes about 10 ms. See PeakFlops in core/blas/peak.h.
+double MeasureFlopRate(int threads);
 
 }  // namespace septet
 

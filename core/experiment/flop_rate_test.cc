@@ -8,9 +8,11 @@ namespace {
 
 // From a sanitizer on a slow machine to beyond one core of any processor.
 TEST(FlopRateTest, IsThatOfAMachine) {
-  const double rate = MeasureFlopRate();
-  EXPECT_GT(rate, 1e6);
-  EXPECT_LT(rate, 1e12);
+  for (int threads : {1, 8}) {
+    const double rate = MeasureFlopRate(threads);
+    EXPECT_GT(rate, threads * 1e6);
+    EXPECT_LT(rate, threads * 1e12);
+  }
 }
 
 }  // namespace

@@ -9,6 +9,7 @@
 #include "absl/strings/str_format.h"
 #include "absl/strings/str_join.h"
 #include "septet/core/experiment/duration_text.h"
+#include "septet/core/experiment/flop_rate.h"
 #include "septet/core/experiment/text_table.h"
 
 namespace septet {
@@ -18,6 +19,7 @@ constexpr double kQuickExperimentSeconds = 60;
 constexpr double kQuickPackageSeconds = 5 * 60;
 constexpr double kStandardPackageSeconds = 30 * 60;
 constexpr double kFlagshipSeconds = 10 * 60;
+constexpr int kGatedSeeds = 3;
 
 std::string Count(size_t count, absl::string_view noun) {
   return absl::StrCat(count, " ", noun, count == 1 ? "" : "s");
@@ -101,9 +103,9 @@ std::string PlanText(const Plan& plan) {
   std::string text = absl::StrCat(
       "Plan: ", Count(plan.experiments.size(), "experiment"), " at preset ",
       PresetName(plan.preset), ", ETA ", DurationText(plan.EtaSeconds()),
-      " at the measured ",
-      absl::StrFormat("%.2f", plan.flops_per_second * 1e-9),
-      " GFLOP/s, budget ", DurationText(plan.BudgetSeconds()), ".\n");
+      " at ", absl::StrFormat("%.2f", plan.flops_per_second * 1e-9),
+      " GFLOP/s (", absl::StrFormat("%.0f", 100 * kExpectedEfficiency),
+      "% of the peak), budget ", DurationText(plan.BudgetSeconds()), ".\n");
   if (plan.experiments.empty()) {
     return absl::StrCat(
         text,
@@ -168,6 +170,19 @@ absl::Status ValidateBudgets(const ExperimentRegistry& registry) {
     }
     check(absl::StrCat(experiment->name, " at quick"),
           experiment->quick.budget_seconds, kQuickExperimentSeconds);
+  }
+  for (const Experiment* experiment : registry.All()) {
+    for (const Check& checked : experiment->checks) {
+      if (checked.acceptance != Acceptance::kGated ||
+          !checked.standard.has_value() ||
+          experiment->standard.seeds >= kGatedSeeds) {
+        continue;
+      }
+      problems.push_back(
+          absl::StrCat(experiment->name, " at standard: expected at least ",
+                       kGatedSeeds, " seeds for the gated \"", checked.label,
+                       "\", got ", experiment->standard.seeds));
+    }
   }
   for (const auto& entry : packages) {
     check(absl::StrCat("package ", entry.first, " at quick"),

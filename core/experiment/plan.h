@@ -6,7 +6,7 @@
 //   request.names = {"retention"};
 //   SEPTET_ASSIGN_OR_RETURN(
 //       Plan plan, MakePlan(ExperimentRegistry::Global(), request,
-//                           MeasureFlopRate()));
+//                           MeasureFlopRate(/*threads=*/2)));
 //   std::fputs(PlanText(plan).c_str(), stdout);
 #ifndef SEPTET_CORE_EXPERIMENT_PLAN_H_
 #define SEPTET_CORE_EXPERIMENT_PLAN_H_
@@ -63,10 +63,11 @@ std::string PlanText(const Plan& plan);
 // Names, claims and budgets of the experiments, for people.
 std::string ListText(const std::vector<const Experiment*>& experiments);
 
-// OK where the declared budgets keep to what this project promises:
+// OK where what is declared keeps to what this project promises:
 //   quick      at most 60 s an experiment and 5 min a package,
 //   standard   at most 30 min a package,
-//   flagships  one for each package, at quick at most 10 min together.
+//   flagships  one for each package, at quick at most 10 min together,
+//   seeds      at least 3 at standard for what has a gated check there.
 // Call it in a test of each program that links experiments.
 // Errors: FailedPrecondition with a line for each package or experiment.
 absl::Status ValidateBudgets(const ExperimentRegistry& registry);

@@ -125,15 +125,14 @@ TEST_F(PlanTest, SaysWhatIsWrong) {
 
 TEST_F(PlanTest, TextShowsTotalsAndEachExperiment) {
   SEPTET_ASSERT_OK_AND_ASSIGN(Plan plan, MakePlan(registry_, {}, kRate));
-  EXPECT_EQ(
-      PlanText(plan),
-      "Plan: 2 experiments at preset quick, ETA 20 s at the measured 0.10 "
-      "GFLOP/s, budget 1 min 0 s.\n"
-      "  experiment         kind       seeds  ETA   budget  claim\n"
-      "  retention/recall   gated      1      10 s  30 s    Claim of "
-      "retention/recall.\n"
-      "  rl/offline/hopper  contested  1      10 s  30 s    Claim of "
-      "rl/offline/hopper.\n");
+  EXPECT_EQ(PlanText(plan),
+            "Plan: 2 experiments at preset quick, ETA 20 s at 0.10 GFLOP/s "
+            "(25% of the peak), budget 1 min 0 s.\n"
+            "  experiment         kind       seeds  ETA   budget  claim\n"
+            "  retention/recall   gated      1      10 s  30 s    Claim of "
+            "retention/recall.\n"
+            "  rl/offline/hopper  contested  1      10 s  30 s    Claim of "
+            "rl/offline/hopper.\n");
 }
 
 TEST_F(PlanTest, ListShowsBudgetsOfAllPresets) {
@@ -170,8 +169,8 @@ TEST(EmptyPlanTest, SaysThatNothingIsRegistered) {
                               MakePlan(ExperimentRegistry(), {}, 2.5e9));
   EXPECT_THAT(plan.experiments, IsEmpty());
   EXPECT_EQ(PlanText(plan),
-            "Plan: 0 experiments at preset quick, ETA 0.0 s at the measured "
-            "2.50 GFLOP/s, budget 0.0 s.\n"
+            "Plan: 0 experiments at preset quick, ETA 0.0 s at "
+            "2.50 GFLOP/s (25% of the peak), budget 0.0 s.\n"
             "No experiments are registered in this program, so there is "
             "nothing to run.\n");
   EXPECT_EQ(ListText({}), "No experiments are registered in this program.\n");
@@ -202,6 +201,23 @@ TEST_F(PlanTest, BudgetsAreLimitedByExperimentAndPackage) {
                   "s, got 60.5 s\n"
                   "package rl/offline at standard: expected a budget of at "
                   "most 1800 s, got 1801 s")));
+}
+
+TEST_F(PlanTest, GatedChecksNeedThreeSeedsAtStandard) {
+  Experiment few = FakeExperiment("retention/few");
+  few.standard.seeds = 2;
+  Add(few);
+  EXPECT_THAT(ValidateBudgets(registry_),
+              StatusIs(absl::StatusCode::kFailedPrecondition,
+                       Eq("retention/few at standard: expected at least 3 "
+                          "seeds for the gated \"score, %\", got 2")));
+  // Without a threshold there, or contested, any number will do.
+  few.name = "retention/unjudged";
+  few.checks[0].standard.reset();
+  ExperimentRegistry registry;
+  few.flagship = true;
+  SEPTET_ASSERT_OK(registry.Add(few));
+  SEPTET_EXPECT_OK(ValidateBudgets(registry));
 }
 
 TEST(BudgetTest, PackageIsLimitedAtQuick) {
