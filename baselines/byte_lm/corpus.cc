@@ -55,9 +55,9 @@ std::vector<std::string> FortuneEntries(absl::string_view text) {
 ByteCorpus SplitEntries(absl::Span<const std::string> entries) {
   ByteCorpus corpus;
   for (const std::string& entry : entries) {
-    absl::StrAppend(corpus.entries % kHeldOutEvery == 0 ? &corpus.held_out
-                                                        : &corpus.train,
-                    entry);
+    absl::StrAppend(
+        corpus.entries % kHeldOutEvery == 0 ? &corpus.held_out : &corpus.train,
+        entry);
     ++corpus.entries;
   }
   return corpus;
@@ -88,8 +88,8 @@ absl::StatusOr<ByteCorpus> ReadFortunes(const std::string& folder) {
     }
   }
   if (entries.empty()) {
-    return absl::NotFoundError(absl::StrCat(folder, ": no fortunes in ",
-                                            names.size(), " files"));
+    return absl::NotFoundError(
+        absl::StrCat(folder, ": no fortunes in ", names.size(), " files"));
   }
   return SplitEntries(entries);
 }

@@ -45,8 +45,8 @@ absl::StatusOr<ByteCorpus> ReadFortunes(const std::string& folder);
 // bytes, rounded down, are held out; 0 < held_out < 1.
 // Errors: InvalidArgument for no files or another share; those of
 // core/base/file.h.
-absl::StatusOr<ByteCorpus> ReadTextFiles(
-    absl::Span<const std::string> paths, double held_out);
+absl::StatusOr<ByteCorpus> ReadTextFiles(absl::Span<const std::string> paths,
+                                         double held_out);
 
 // The bytes as tokens, u8 [N].
 absl::StatusOr<Tensor> ByteTokens(absl::string_view text);

@@ -47,20 +47,18 @@ TEST(CorpusTest, EveryTwentiethEntryIsHeldOut) {
   EXPECT_THAT(corpus.train, testing::StartsWith("1,2,3,"));
   EXPECT_THAT(corpus.train, HasSubstr(",19,21,"));
   EXPECT_EQ(corpus.entries, 41);
-  EXPECT_EQ(corpus.ToString(),
-            absl::StrCat("41 entries: ", corpus.train.size(),
-                         " bytes to train on, 8 held out"));
+  EXPECT_EQ(corpus.ToString(), absl::StrCat("41 entries: ", corpus.train.size(),
+                                            " bytes to train on, 8 held out"));
 }
 
 TEST(CorpusTest, FortunesAreTheFilesInByteOrder) {
   const std::string folder = TempFolder("fortunes");
   for (const auto& [name, text] :
-       std::vector<std::pair<std::string, std::string>>{
-           {"b", "b1\n%\nb2\n%\n"},
-           {"B", "B1\n%\n"},
-           {"a", "a1\n%\n"},
-           {"a.dat", "index"},
-           {"a.u8", "a1\n%\n"}}) {
+       std::vector<std::pair<std::string, std::string>>{{"b", "b1\n%\nb2\n%\n"},
+                                                        {"B", "B1\n%\n"},
+                                                        {"a", "a1\n%\n"},
+                                                        {"a.dat", "index"},
+                                                        {"a.u8", "a1\n%\n"}}) {
     SEPTET_ASSERT_OK(WriteFileAtomically(folder + "/" + name, text));
   }
   SEPTET_ASSERT_OK(MakeDirectories(folder + "/folder"));
