@@ -19,6 +19,7 @@
 #include "septet/core/nn/validate.h"
 #include "septet/core/ops/activation.h"
 #include "septet/core/ops/gated_activation.h"
+#include "septet/core/ops/gated_feed_forward.h"
 
 namespace septet {
 
@@ -72,6 +73,12 @@ absl::StatusOr<FeedForward> FeedForward::Create(
 
 Var FeedForward::Forward(const BoundParameters& p, const Pass& pass,
                          const Var& x) const {
+  if (kind_ == FeedForwardKind::kGlu && !fc1_.bias().defined() &&
+      hidden_dropout_.Probability(pass) == 0) {
+    return dropout_.Forward(
+        pass, GatedFeedForward(activation_, x, p[fc1_.weight()],
+                               p[gate_.weight()], p[fc2_.weight()]));
+  }
   Var h = fc1_.Forward(p, x);
   h = kind_ == FeedForwardKind::kGlu
           ? GatedActivation(activation_, h, gate_.Forward(p, x))

@@ -41,6 +41,18 @@ void GatedActivationBackward(ActivationKind kind, int64_t n, const double* x,
                              double* dgate,
                              StoreMode mode = StoreMode::kCached);
 
+// The same, and y as GatedActivationForward has it, but for rounding: what a
+// derivative by the next layer's weight reads, in place of keeping it. y may be
+// x.
+void GatedActivationBackwardAndValue(ActivationKind kind, int64_t n,
+                                     const float* x, const float* gate,
+                                     const float* dy, float* dx, float* dgate,
+                                     float* y);
+void GatedActivationBackwardAndValue(ActivationKind kind, int64_t n,
+                                     const double* x, const double* gate,
+                                     const double* dy, double* dx,
+                                     double* dgate, double* y);
+
 }  // namespace septet
 
 #endif  // SEPTET_CORE_OPS_GATED_ACTIVATION_KERNELS_H_

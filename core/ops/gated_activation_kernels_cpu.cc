@@ -50,9 +50,10 @@ void ForwardLoop(size_t n, const T* x, const T* gate, T* y, StoreMode mode) {
   EndStores(mode);
 }
 
+// y null: not wanted.
 template <ActivationKind kKind, typename T>
 void BackwardLoop(size_t n, const T* x, const T* gate, const T* dy, T* dx,
-                  T* dgate, StoreMode mode) {
+                  T* dgate, T* y, StoreMode mode) {
   const hn::ScalableTag<T> d;
   using V = hn::Vec<decltype(d)>;
   const size_t lanes = hn::Lanes(d);
@@ -66,9 +67,10 @@ void BackwardLoop(size_t n, const T* x, const T* gate, const T* dy, T* dx,
     const V cotangent = LoadSome(d, dy + i, count);
     V value, slope;
     ValueAndSlope<kKind>(d, LoadSome(d, x + i, count), &value, &slope);
-    const V of_x =
-        hn::Mul(hn::Mul(cotangent, LoadSome(d, gate + i, count)), slope);
+    const V factor = LoadSome(d, gate + i, count);
+    const V of_x = hn::Mul(hn::Mul(cotangent, factor), slope);
     const V of_gate = hn::Mul(cotangent, value);
+    if (y != nullptr) StoreSome(d, hn::Mul(value, factor), y + i, count);
     if (stream && count == lanes) {
       hn::Stream(of_x, d, dx + i);
       hn::Stream(of_gate, d, dgate + i);
@@ -120,13 +122,13 @@ void ForwardF64(ActivationKind kind, size_t n, const double* x,
 }
 void BackwardF32(ActivationKind kind, size_t n, const float* x,
                  const float* gate, const float* dy, float* dx, float* dgate,
-                 StoreMode mode) {
-  SEPTET_GATED_SWITCH_(BackwardLoop, n, x, gate, dy, dx, dgate, mode)
+                 float* y, StoreMode mode) {
+  SEPTET_GATED_SWITCH_(BackwardLoop, n, x, gate, dy, dx, dgate, y, mode)
 }
 void BackwardF64(ActivationKind kind, size_t n, const double* x,
                  const double* gate, const double* dy, double* dx,
-                 double* dgate, StoreMode mode) {
-  SEPTET_GATED_SWITCH_(BackwardLoop, n, x, gate, dy, dx, dgate, mode)
+                 double* dgate, double* y, StoreMode mode) {
+  SEPTET_GATED_SWITCH_(BackwardLoop, n, x, gate, dy, dx, dgate, y, mode)
 }
 
 #undef SEPTET_GATED_SWITCH_
@@ -160,13 +162,28 @@ void GatedActivationBackward(ActivationKind kind, int64_t n, const float* x,
                              const float* gate, const float* dy, float* dx,
                              float* dgate, StoreMode mode) {
   HWY_DYNAMIC_DISPATCH(BackwardF32)
-  (kind, static_cast<size_t>(n), x, gate, dy, dx, dgate, mode);
+  (kind, static_cast<size_t>(n), x, gate, dy, dx, dgate, nullptr, mode);
 }
 void GatedActivationBackward(ActivationKind kind, int64_t n, const double* x,
                              const double* gate, const double* dy, double* dx,
                              double* dgate, StoreMode mode) {
   HWY_DYNAMIC_DISPATCH(BackwardF64)
-  (kind, static_cast<size_t>(n), x, gate, dy, dx, dgate, mode);
+  (kind, static_cast<size_t>(n), x, gate, dy, dx, dgate, nullptr, mode);
+}
+
+void GatedActivationBackwardAndValue(ActivationKind kind, int64_t n,
+                                     const float* x, const float* gate,
+                                     const float* dy, float* dx, float* dgate,
+                                     float* y) {
+  HWY_DYNAMIC_DISPATCH(BackwardF32)
+  (kind, static_cast<size_t>(n), x, gate, dy, dx, dgate, y, StoreMode::kCached);
+}
+void GatedActivationBackwardAndValue(ActivationKind kind, int64_t n,
+                                     const double* x, const double* gate,
+                                     const double* dy, double* dx,
+                                     double* dgate, double* y) {
+  HWY_DYNAMIC_DISPATCH(BackwardF64)
+  (kind, static_cast<size_t>(n), x, gate, dy, dx, dgate, y, StoreMode::kCached);
 }
 
 }  // namespace septet

@@ -125,6 +125,16 @@ void CheckKernels(StoreMode mode) {
         }
         ASSERT_TRUE(y.GuardsAreIntact() && dx.GuardsAreIntact() &&
                     dgate.GuardsAreIntact());
+        GuardedArray<T> again_dx(n, 3), again_dgate(n, 2), value(n, 1);
+        GatedActivationBackwardAndValue(kKind, n, x.data(), gate.data(),
+                                        dy.data(), again_dx.data(),
+                                        again_dgate.data(), value.data());
+        EXPECT_EQ(again_dx.ToVector(), dx.ToVector());
+        EXPECT_EQ(again_dgate.ToVector(), dgate.ToVector());
+        for (int64_t i = 0; i < n; ++i) {
+          EXPECT_NEAR(value[i], y[i], 80 * eps);
+        }
+        ASSERT_TRUE(value.GuardsAreIntact());
         // In place: dx over dy, dgate over gate.
         GatedActivationBackward(kKind, n, x.data(), gate.data(), dy.data(),
                                 dy.data(), gate.data(), mode);
