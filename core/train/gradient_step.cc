@@ -158,8 +158,9 @@ struct GradientStep::State {
                           part.weight, "a finite number > 0");
       }
       const double value = part.loss.tensor().item<double>();
-      SEPTET_ASSIGN_OR_RETURN(std::vector<Tensor> grads,
-                              tape.Grad(part.loss, bound.trained()));
+      SEPTET_ASSIGN_OR_RETURN(
+          std::vector<Tensor> grads,
+          tape.Grad(part.loss, bound.trained(), {/*release=*/true}));
       if (options.micro_batches == 1) {
         sum.loss = value;
         sum.grads = std::move(grads);

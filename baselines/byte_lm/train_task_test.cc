@@ -1,0 +1,213 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "septet/baselines/byte_lm/train_task.h"
+
+#include <cmath>
+#include <cstdint>
+#include <cstdlib>
+#include <map>
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "absl/status/status.h"
+#include "absl/strings/str_cat.h"
+#include "gmock/gmock.h"
+#include "gtest/gtest.h"
+#include "septet/baselines/byte_lm/corpus.h"
+#include "septet/baselines/byte_lm/evaluate.h"
+#include "septet/baselines/byte_lm/options.pb.h"
+#include "septet/core/base/status_testutil.h"
+#include "septet/core/base/thread_pool.h"
+#include "septet/core/config/schema.h"
+#include "septet/core/tensor/tensor.h"
+#include "septet/core/train/checkpoint.h"
+#include "septet/core/train/metrics.h"
+
+namespace septet {
+namespace {
+
+using ::testing::HasSubstr;
+
+ByteLmOptions SmallOptions() {
+  ByteLmOptions options;
+  options.mutable_model()->set_dim(16);
+  options.mutable_model()->set_layers(1);
+  options.mutable_model()->set_head_dim(8);
+  options.mutable_data()->set_context(16);
+  options.mutable_data()->set_evaluation_windows(8);
+  options.mutable_data()->set_evaluation_first(20);
+  options.mutable_optimizer()->set_batch(4);
+  options.mutable_optimizer()->set_warmup_steps(5);
+  options.mutable_optimizer()->set_lr(2e-2);
+  options.mutable_train()->set_steps(60);
+  return options;
+}
+
+ByteCorpus SmallCorpus() {
+  ByteCorpus corpus;
+  for (int i = 0; i < 30; ++i) {
+    absl::StrAppend(&corpus.train, "abcdefgh", i % 3 == 0 ? "\n" : "");
+  }
+  corpus.held_out = corpus.train.substr(0, 120);
+  return corpus;
+}
+
+std::unique_ptr<ByteLmTask> Task(const ByteLmOptions& options,
+                                 uint64_t seed = 1) {
+  auto task = ByteLmTask::Create(options, seed, SmallCorpus());
+  SEPTET_EXPECT_OK(task);
+  return *std::move(task);
+}
+
+void Steps(ByteLmTask& task, int64_t begin, int64_t end) {
+  for (int64_t step = begin; step < end; ++step) {
+    SEPTET_ASSERT_OK(task.Step(step));
+  }
+}
+
+// All that a checkpoint of the task holds.
+std::map<std::string, std::vector<double>> State(const ByteLmTask& task) {
+  Checkpoint checkpoint;
+  SEPTET_EXPECT_OK(task.Save(&checkpoint));
+  std::map<std::string, std::vector<double>> state;
+  for (const auto& [name, tensor] : checkpoint.tensors) {
+    state[name] = tensor.ToVector<double>();
+  }
+  return state;
+}
+
+TEST(ByteLmTaskTest, OptionsFollowTheRules) {
+  SEPTET_EXPECT_OK(CheckOptionsSchema(ByteLmOptions::descriptor()));
+}
+
+TEST(ByteLmTaskTest, Learns) {
+  const auto task = Task(SmallOptions());
+  SEPTET_ASSERT_OK_AND_ASSIGN(const Metrics before, task->Evaluate(0));
+  // Eight bits, and what the first values add.
+  EXPECT_NEAR(*FindMetric(before, "held_out_bits"), 8.5, 1);
+  SEPTET_ASSERT_OK_AND_ASSIGN(const Metrics first, task->Step(0));
+  EXPECT_NEAR(*FindMetric(first, "loss") / std::log(2.0),
+              *FindMetric(first, "bits"), 1e-9);
+  EXPECT_GT(*FindMetric(first, "grad_norm"), 0);
+  EXPECT_NEAR(*FindMetric(first, "lr"), 2e-2 / 5, 1e-12);
+  Steps(*task, 1, 60);
+  SEPTET_ASSERT_OK_AND_ASSIGN(const Metrics after, task->Evaluate(60));
+  EXPECT_LT(*FindMetric(after, "held_out_bits"), 0.8);
+}
+
+TEST(ByteLmTaskTest, SeedsDecideTheBitsAndThreadsDoNot) {
+  const auto run = [](uint64_t seed) {
+    const auto task = Task(SmallOptions(), seed);
+    Steps(*task, 0, 5);
+    return State(*task);
+  };
+  const auto want = run(1);
+  EXPECT_NE(run(2), want);
+  ThreadPool pool(3);
+  ScopedThreadPool scope(&pool);
+  EXPECT_EQ(run(1), want);
+}
+
+TEST(ByteLmTaskTest, ResumesBitForBit) {
+  ByteLmOptions options = SmallOptions();
+  options.mutable_model()->set_dropout(0.1);
+  const auto whole = Task(options);
+  Steps(*whole, 0, 8);
+  const auto first = Task(options);
+  Steps(*first, 0, 3);
+  const std::string folder =
+      absl::StrCat(std::getenv("TEST_TMPDIR"), "/resume");
+  Checkpoint checkpoint;
+  checkpoint.step = 3;
+  SEPTET_ASSERT_OK(first->Save(&checkpoint));
+  SEPTET_ASSERT_OK(
+      SaveCheckpoint(absl::StrCat(folder, "/checkpoints"), checkpoint, 1));
+  const auto second = Task(options, 1);
+  Steps(*second, 0, 1);  // anything else
+  SEPTET_ASSERT_OK_AND_ASSIGN(
+      const Checkpoint read,
+      LoadLatestCheckpoint(absl::StrCat(folder, "/checkpoints")));
+  SEPTET_ASSERT_OK(second->Restore(read));
+  Steps(*second, 3, 8);
+  EXPECT_EQ(State(*second), State(*whole));
+
+  // And the file alone makes the model, options and all.
+  SEPTET_ASSERT_OK_AND_ASSIGN(const TrainedByteLm trained, LoadByteLm(folder));
+  EXPECT_EQ(trained.step, 3);
+  EXPECT_EQ(trained.options.data().context(), 16);
+  EXPECT_EQ(trained.model->options().dropout(), 0.1);
+  const EvaluationOptions evaluation =
+      EvaluationOptionsOf(trained.options.data());
+  SEPTET_ASSERT_OK_AND_ASSIGN(
+      const double loaded,
+      BitsPerByte(*trained.model, first->held_out(), evaluation));
+  SEPTET_ASSERT_OK_AND_ASSIGN(
+      const double own,
+      BitsPerByte(first->model(), first->held_out(), evaluation));
+  EXPECT_EQ(loaded, own);
+}
+
+TEST(ByteLmTaskTest, MicroBatchesAddUpToTheBatch) {
+  ByteLmOptions options = SmallOptions();
+  const auto one = Task(options);
+  SEPTET_ASSERT_OK_AND_ASSIGN(const Metrics want, one->Step(0));
+  options.mutable_optimizer()->set_micro_batches(4);
+  const auto four = Task(options);
+  SEPTET_ASSERT_OK_AND_ASSIGN(const Metrics got, four->Step(0));
+  for (const char* name : {"loss", "grad_norm"}) {
+    EXPECT_NEAR(*FindMetric(got, name), *FindMetric(want, name), 1e-5) << name;
+  }
+}
+
+TEST(ByteLmTaskTest, Errors) {
+  ByteLmOptions options = SmallOptions();
+  options.mutable_optimizer()->set_micro_batches(3);
+  EXPECT_THAT(ByteLmTask::Create(options, 1, SmallCorpus()),
+              StatusIs(absl::StatusCode::kInvalidArgument,
+                       "optimizer.micro_batches is 3, expected a divisor of "
+                       "optimizer.batch, 4"));
+  ByteCorpus tiny;
+  tiny.train = "too short";
+  EXPECT_THAT(ByteLmTask::Create(SmallOptions(), 1, tiny),
+              StatusIs(absl::StatusCode::kInvalidArgument,
+                       HasSubstr("text to train on")));
+  const std::string folder = absl::StrCat(std::getenv("TEST_TMPDIR"), "/other");
+  SEPTET_ASSERT_OK(
+      SaveCheckpoint(absl::StrCat(folder, "/checkpoints"), Checkpoint(), 1));
+  EXPECT_THAT(LoadByteLm(folder),
+              StatusIs(absl::StatusCode::kInvalidArgument,
+                       HasSubstr("no options, expected a checkpoint of "
+                                 "byte_lm")));
+  EXPECT_THAT(LoadByteLm("/no/such/folder"),
+              StatusIs(absl::StatusCode::kNotFound, HasSubstr("no such")));
+}
+
+TEST(BitsPerByteTest, TheLastTargetsAreTheSameForEveryContext) {
+  const auto task = Task(SmallOptions());
+  EvaluationOptions options;
+  options.windows = 5;
+  options.first = 20;
+  options.context = 16;
+  options.last = 1;
+  SEPTET_ASSERT_OK(BitsPerByte(task->model(), task->held_out(), options));
+  // A model that sees one byte answers by it alone: the mean of five answers.
+  options.context = 1;
+  SEPTET_ASSERT_OK_AND_ASSIGN(
+      const double one, BitsPerByte(task->model(), task->held_out(), options));
+  options.last = 0;
+  SEPTET_ASSERT_OK_AND_ASSIGN(
+      const double all, BitsPerByte(task->model(), task->held_out(), options));
+  EXPECT_EQ(one, all);
+  options.last = 2;
+  EXPECT_THAT(BitsPerByte(task->model(), task->held_out(), options),
+              StatusIs(absl::StatusCode::kInvalidArgument,
+                       HasSubstr("last is 2, expected 0 to 1")));
+  options.last = 0;
+  options.context = 200;
+  EXPECT_THAT(
+      BitsPerByte(task->model(), task->held_out(), options),
+      StatusIs(absl::StatusCode::kInvalidArgument, HasSubstr("evaluation")));
+}
+
+}  // namespace
+}  // namespace septet
