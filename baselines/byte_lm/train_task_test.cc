@@ -83,8 +83,8 @@ TEST(ByteLmTaskTest, OptionsFollowTheRules) {
 TEST(ByteLmTaskTest, Learns) {
   const auto task = Task(SmallOptions());
   SEPTET_ASSERT_OK_AND_ASSIGN(const Metrics before, task->Evaluate(0));
-  // Eight bits, and what the first values add.
-  EXPECT_NEAR(*FindMetric(before, "held_out_bits"), 8.5, 1);
+  // Eight bits, more or less: first values are not nothing.
+  EXPECT_NEAR(*FindMetric(before, "held_out_bits"), 8, 1.5);
   SEPTET_ASSERT_OK_AND_ASSIGN(const Metrics first, task->Step(0));
   EXPECT_NEAR(*FindMetric(first, "loss") / std::log(2.0),
               *FindMetric(first, "bits"), 1e-9);
@@ -178,8 +178,9 @@ TEST(ByteLmTaskTest, Errors) {
               StatusIs(absl::StatusCode::kInvalidArgument,
                        HasSubstr("no options, expected a checkpoint of "
                                  "byte_lm")));
-  EXPECT_THAT(LoadByteLm("/no/such/folder"),
-              StatusIs(absl::StatusCode::kNotFound, HasSubstr("no such")));
+  EXPECT_THAT(
+      LoadByteLm("/no/such/folder"),
+      StatusIs(absl::StatusCode::kNotFound, HasSubstr("has no checkpoint")));
 }
 
 TEST(BitsPerByteTest, TheLastTargetsAreTheSameForEveryContext) {
