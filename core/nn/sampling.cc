@@ -1,0 +1,215 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "septet/core/nn/sampling.h"
+
+#include <algorithm>
+#include <cmath>
+#include <cstddef>
+#include <cstdint>
+#include <numeric>
+#include <vector>
+
+#include "absl/status/status.h"
+#include "absl/status/statusor.h"
+#include "absl/strings/str_cat.h"
+#include "absl/types/span.h"
+#include "septet/core/base/status_macros.h"
+#include "septet/core/nn/validate.h"
+#include "septet/core/random/stream.h"
+#include "septet/core/tensor/dtype.h"
+#include "septet/core/tensor/shape.h"
+#include "septet/core/tensor/tensor.h"
+
+namespace septet {
+namespace {
+
+constexpr const char* kName = "sampling";
+
+absl::Status CheckLogits(const Tensor& logits) {
+  if (!logits.defined() || logits.rank() != 2 || logits.dim(1) < 1 ||
+      (logits.dtype() != DType::kF32 && logits.dtype() != DType::kF64)) {
+    return absl::InvalidArgumentError(
+        absl::StrCat(kName, ": logits are ",
+                     logits.defined() ? logits.DebugString() : "not given",
+                     ", expected f32 or f64 [B, V] with V >= 1"));
+  }
+  return absl::OkStatus();
+}
+
+absl::Status CheckHistory(const Tensor& history, const Tensor& logits) {
+  if (!history.defined()) return absl::OkStatus();
+  if (history.dtype() != DType::kI64 || history.rank() != 2 ||
+      history.dim(0) != logits.dim(0)) {
+    return absl::InvalidArgumentError(
+        absl::StrCat(kName, ": history is ", history.DebugString(),
+                     ", expected i64 [", logits.dim(0), ", T]"));
+  }
+  return absl::OkStatus();
+}
+
+// Divides or multiplies the logits of the tokens of a row's history, each once.
+absl::Status Penalize(absl::Span<const int64_t> history, int64_t row,
+                      double penalty, std::vector<double>& logits) {
+  const auto vocab = static_cast<int64_t>(logits.size());
+  std::vector<bool> seen(logits.size(), false);
+  for (size_t t = 0; t < history.size(); ++t) {
+    const int64_t token = history[t];
+    if (token < 0 || token >= vocab) {
+      return absl::InvalidArgumentError(
+          absl::StrCat(kName, ": history[", row, ", ", t, "] is ", token,
+                       ", expected 0 to ", vocab - 1));
+    }
+    const auto id = static_cast<size_t>(token);
+    if (seen[id]) continue;
+    seen[id] = true;
+    logits[id] = logits[id] > 0 ? logits[id] / penalty : logits[id] * penalty;
+  }
+  return absl::OkStatus();
+}
+
+// Logits of one row to probabilities, in place.
+void ShapeRow(const SamplingOptions& options, std::vector<double>& x) {
+  // The first of the largest.
+  const auto best = std::max_element(x.begin(), x.end());
+  if (options.temperature == 0) {
+    const auto id = best - x.begin();
+    std::fill(x.begin(), x.end(), 0.0);
+    x[static_cast<size_t>(id)] = 1;
+    return;
+  }
+  const double maximum = *best;
+  const auto vocab = static_cast<int64_t>(x.size());
+  const bool cut = (options.top_k > 0 && options.top_k < vocab);
+  std::vector<int64_t> order;
+  if (cut || options.top_p < 1) {
+    order.resize(x.size());
+    std::iota(order.begin(), order.end(), 0);
+    std::stable_sort(order.begin(), order.end(), [&](int64_t a, int64_t b) {
+      return x[static_cast<size_t>(a)] > x[static_cast<size_t>(b)];
+    });
+  }
+  // The difference first: a small temperature cannot make infinity of it but
+  // minus infinity, whose exponential is 0.
+  for (double& value : x) {
+    value = std::exp((value - maximum) / options.temperature);
+  }
+  if (cut) {
+    for (int64_t i = options.top_k; i < vocab; ++i) {
+      x[static_cast<size_t>(order[static_cast<size_t>(i)])] = 0;
+    }
+  }
+  const auto normalize = [&x] {
+    const double sum = std::accumulate(x.begin(), x.end(), 0.0);
+    for (double& value : x) value /= sum;
+  };
+  normalize();
+  if (options.top_p >= 1) return;
+  double before = 0;
+  for (size_t i = 0; i < order.size(); ++i) {
+    double& value = x[static_cast<size_t>(order[i])];
+    const double own = value;
+    if (i > 0 && before >= options.top_p) value = 0;
+    before += own;
+  }
+  normalize();
+}
+
+}  // namespace
+
+absl::Status SamplingOptions::Validate() const {
+  SEPTET_RETURN_IF_ERROR(
+      RequireFiniteAtLeast(kName, "temperature", temperature, 0));
+  SEPTET_RETURN_IF_ERROR(RequireAtLeast(kName, "top_k", top_k, 0));
+  if (!(top_p >= 0 && top_p <= 1)) {
+    return absl::InvalidArgumentError(absl::StrCat(
+        kName, ": top_p is ", top_p, ", expected a number in [0, 1]"));
+  }
+  if (!(repetition_penalty > 0) || !std::isfinite(repetition_penalty)) {
+    return absl::InvalidArgumentError(
+        absl::StrCat(kName, ": repetition_penalty is ", repetition_penalty,
+                     ", expected a finite number above 0"));
+  }
+  return absl::OkStatus();
+}
+
+absl::StatusOr<Tensor> SamplingProbabilities(const Tensor& logits,
+                                             const Tensor& history,
+                                             const SamplingOptions& options) {
+  SEPTET_RETURN_IF_ERROR(options.Validate());
+  SEPTET_RETURN_IF_ERROR(CheckLogits(logits));
+  SEPTET_RETURN_IF_ERROR(CheckHistory(history, logits));
+  const int64_t rows = logits.dim(0);
+  const int64_t vocab = logits.dim(1);
+  SEPTET_ASSIGN_OR_RETURN(const Tensor exact, logits.To(DType::kF64));
+  SEPTET_ASSIGN_OR_RETURN(const Tensor dense, exact.Contiguous());
+  SEPTET_ASSIGN_OR_RETURN(const Tensor past,
+                          history.defined() ? history.Contiguous()
+                                            : absl::StatusOr<Tensor>(Tensor()));
+  SEPTET_ASSIGN_OR_RETURN(Tensor result,
+                          Tensor::Empty(Shape({rows, vocab}), DType::kF64));
+  std::vector<double> x(static_cast<size_t>(vocab));
+  for (int64_t row = 0; row < rows; ++row) {
+    const double* from = dense.data<double>() + row * vocab;
+    bool any = false;
+    for (int64_t id = 0; id < vocab; ++id) {
+      any |= from[id] > -INFINITY;
+      if (from[id] < INFINITY) continue;
+      return absl::InvalidArgumentError(
+          absl::StrCat(kName, ": logits[", row, ", ", id, "] is ", from[id],
+                       ", expected a number below infinity"));
+    }
+    if (!any) {
+      return absl::InvalidArgumentError(
+          absl::StrCat(kName, ": all logits of row ", row, " are -infinity"));
+    }
+    x.assign(from, from + vocab);
+    if (past.defined() && options.repetition_penalty != 1) {
+      const int64_t time = past.dim(1);
+      SEPTET_RETURN_IF_ERROR(Penalize(
+          {past.data<int64_t>() + row * time, static_cast<size_t>(time)}, row,
+          options.repetition_penalty, x));
+    }
+    ShapeRow(options, x);
+    std::copy(x.begin(), x.end(), result.mutable_data<double>() + row * vocab);
+  }
+  return result;
+}
+
+absl::StatusOr<Tensor> SampleTokens(const Tensor& logits, const Tensor& history,
+                                    const SamplingOptions& options,
+                                    const RandomStream& stream,
+                                    absl::Span<const int64_t> elements) {
+  SEPTET_ASSIGN_OR_RETURN(const Tensor probabilities,
+                          SamplingProbabilities(logits, history, options));
+  const int64_t rows = probabilities.dim(0);
+  const int64_t vocab = probabilities.dim(1);
+  if (static_cast<int64_t>(elements.size()) != rows) {
+    return absl::InvalidArgumentError(
+        absl::StrCat(kName, ": ", elements.size(), " elements, expected ", rows,
+                     ", one a row of logits, ", logits.DebugString()));
+  }
+  SEPTET_ASSIGN_OR_RETURN(Tensor tokens,
+                          Tensor::Empty(Shape({rows}), DType::kI64));
+  for (int64_t row = 0; row < rows; ++row) {
+    const int64_t element = elements[static_cast<size_t>(row)];
+    if (element < 0) {
+      return absl::InvalidArgumentError(absl::StrCat(kName, ": elements[", row,
+                                                     "] is ", element,
+                                                     ", expected at least 0"));
+    }
+    const double u = stream.Unit(static_cast<uint64_t>(element));
+    const double* p = probabilities.data<double>() + row * vocab;
+    double sum = 0;
+    // The last that can be drawn, should the sum round to less than u.
+    int64_t token = 0;
+    for (int64_t id = 0; id < vocab; ++id) {
+      if (p[id] == 0) continue;
+      token = id;
+      sum += p[id];
+      if (sum > u) break;
+    }
+    tokens.mutable_data<int64_t>()[row] = token;
+  }
+  return tokens;
+}
+
+}  // namespace septet
