@@ -412,6 +412,10 @@ TEST(ImageTest, DamagedJpeg) {
       ReadImage(TestData("jpeg_corpus/truncated_closed")),
       StatusIs(kDataLoss, HasSubstr("JPEG: damaged before byte 623: Corrupt "
                                     "JPEG data: premature end of data")));
+  // A grey image that says that it has colours.
+  EXPECT_THAT(
+      ReadImage(TestData("jpeg_corpus/no_colours")),
+      StatusIs(kDataLoss, HasSubstr("JPEG: component 2 of 3 is in no scan")));
   std::string bytes = TestBytes("jpeg_corpus/restarts");
   const size_t restart = bytes.rfind("\xff\xd1");
   ASSERT_NE(restart, std::string::npos);

@@ -89,6 +89,8 @@ struct Reader {
   jpeg_progress_mgr progress;
   absl::string_view file;
   int max_scans = 0;
+  // Which components have been in a scan, of a file with several.
+  bool seen[MAX_COMPONENTS] = {};
 
   ~Reader() { jpeg_destroy_decompress(&jpeg); }
 
@@ -126,6 +128,9 @@ void OnSkip(j_decompress_ptr jpeg, long count) {
 
 void OnProgress(j_common_ptr common) {
   Reader* const reader = ReaderOf(common);
+  for (int i = 0; i < reader->jpeg.comps_in_scan; ++i) {
+    reader->seen[reader->jpeg.cur_comp_info[i]->component_index] = true;
+  }
   if (reader->jpeg.input_scan_number > reader->max_scans) {
     reader->trouble.too_many_scans = true;
     ERREXIT(common, JERR_NOTIMPL);
@@ -293,6 +298,17 @@ absl::StatusOr<Tensor> ParseJpeg(absl::string_view file,
           &reader, grey ? JCS_GRAYSCALE : JCS_RGB,
           kCoefficientBytes * width * height * stored_channels + kRowsBytes)) {
     return ToStatus(reader);
+  }
+  // libjpeg makes up what is missing. Without further scans all is in the
+  // first.
+  if (jpeg_has_multiple_scans(&reader.jpeg)) {
+    for (int i = 0; i < reader.jpeg.num_components; ++i) {
+      if (!reader.seen[i]) {
+        return absl::DataLossError(
+            absl::StrCat("JPEG: component ", i + 1, " of ",
+                         reader.jpeg.num_components, " is in no scan"));
+      }
+    }
   }
   SEPTET_ASSIGN_OR_RETURN(Tensor image,
                           Tensor::Empty({height, width, channels}, DType::kU8),
