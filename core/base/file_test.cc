@@ -32,6 +32,7 @@ namespace {
 
 using ::testing::AllOf;
 using ::testing::ElementsAre;
+using ::testing::ElementsAreArray;
 using ::testing::Eq;
 using ::testing::HasSubstr;
 using ::testing::IsEmpty;
@@ -177,6 +178,39 @@ TEST_F(FileTest, SkipsTemporaryFilesOfOthers) {
   }
   SEPTET_ASSERT_OK(WriteFileAtomically(Path("x"), "content"));
   EXPECT_EQ(ReadFileToString(Path("x")).value(), "content");
+}
+
+TEST_F(FileTest, RemovesTemporaryFilesAndNoOthers) {
+  {
+    SEPTET_ASSERT_OK_AND_ASSIGN(AtomicFile file,
+                                AtomicFile::Create(Path("under way")));
+    ASSERT_EQ(List().size(), 1);
+    SEPTET_ASSERT_OK(RemoveTemporaryFiles(directory_));
+    EXPECT_THAT(List(), IsEmpty());
+  }
+  const std::vector<std::string> others = {".a.bin.tmp.12",
+                                           ".a.bin.tmp.12.",
+                                           ".a.bin.tmp.12.x",
+                                           ".a.bin.tmp.x.12",
+                                           ".a.bin.tmq.1.2",
+                                           ".tmp.1.2",
+                                           ".x",
+                                           "a.bin.tmp.12.34",
+                                           "keep"};
+  for (const std::string& name : others) {
+    SEPTET_ASSERT_OK(WriteFileAtomically(Path(name), name));
+  }
+  SEPTET_ASSERT_OK(WriteFileAtomically(Path(".a.bin.tmp.12.34"), "half"));
+  SEPTET_ASSERT_OK(WriteFileAtomically(Path(".a.bin.tmp.7.0"), "half"));
+  SEPTET_ASSERT_OK(RemoveTemporaryFiles(directory_));
+  EXPECT_THAT(List(), ElementsAreArray(others));
+  SEPTET_EXPECT_OK(RemoveTemporaryFiles(Path("not there")));
+  EXPECT_THAT(RemoveTemporaryFiles(Path("keep")),
+              StatusIs(absl::StatusCode::kFailedPrecondition,
+                       HasSubstr("open directory " + Path("keep"))));
+  EXPECT_THAT(RemoveTemporaryFiles(""),
+              StatusIs(absl::StatusCode::kInvalidArgument,
+                       HasSubstr("path of a file is empty")));
 }
 
 TEST_F(FileTest, RespectsTheUmask) {

@@ -10,6 +10,7 @@
 #include "gmock/gmock.h"
 #include "gtest/gtest.h"
 #include "septet/core/base/file.h"
+#include "septet/core/base/signals.h"
 #include "septet/core/base/status_testutil.h"
 #include "septet/core/config/test_flags.pb.h"
 #include "septet/core/config/test_options.pb.h"
@@ -351,6 +352,12 @@ TEST_F(CommandsTest, ExitCodesAreThoseOfTheCommand) {
   status_ = UsageError("no a");
   EXPECT_EQ(RunWith({"x", "train"}), 2);
   EXPECT_EQ(err_, "byte_lm train: no a\nSee `byte_lm train --help`.\n");
+  // What shells expect after Ctrl-C.
+  status_ = InterruptedError("to resume:\ntrain --resume");
+  EXPECT_EQ(RunWith({"x", "train"}), 130);
+  EXPECT_EQ(err_,
+            "byte_lm train: interrupted by SIGINT; to resume:\n"
+            "byte_lm train: train --resume\n");
 }
 
 TEST_F(CommandsTest, TwoOfOneNameAreOurBug) {

@@ -128,6 +128,19 @@ TEST(CpuAllocatorTest, CountsLiveBytesAndTheirPeak) {
   EXPECT_GE(CpuAllocator().Stats().peak_live_bytes, before + 2 * kBytes);
 }
 
+TEST(CpuAllocatorTest, ThePeakCanBeginAnew) {
+  Allocator& allocator = CpuAllocator();
+  void* kept = allocator.Allocate(1000);
+  allocator.Free(allocator.Allocate(50000), 50000);
+  const AllocatorStats before = allocator.Stats();
+  ASSERT_GE(before.peak_live_bytes, before.live_bytes + 50000);
+  allocator.ResetPeak();
+  EXPECT_EQ(allocator.Stats().peak_live_bytes, before.live_bytes);
+  allocator.Free(allocator.Allocate(640), 640);
+  EXPECT_EQ(allocator.Stats().peak_live_bytes, before.live_bytes + 640);
+  allocator.Free(kept, 1000);
+}
+
 TEST(CpuAllocatorTest, ReleaseCachedKeepsOnlyWhatIsInUse) {
   void* kept = CpuAllocator().Allocate(1000);
   std::vector<void*> blocks;

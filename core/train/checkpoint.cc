@@ -82,6 +82,44 @@ absl::Status Damaged(absl::string_view path, absl::string_view what) {
   return absl::DataLossError(absl::StrCat(path, ": ", what));
 }
 
+absl::StatusOr<Checkpoint> FromFile(const SafetensorsFile& file) {
+  const absl::string_view path = file.path();
+  Checkpoint checkpoint;
+  checkpoint.text = file.metadata();
+  const auto take = [&](const char* key) -> absl::StatusOr<std::string> {
+    const auto found = checkpoint.text.find(key);
+    if (found == checkpoint.text.end()) {
+      return Damaged(path, absl::StrCat("not a checkpoint: has no '", key,
+                                        "' in its metadata"));
+    }
+    std::string value = std::move(found->second);
+    checkpoint.text.erase(found);
+    return value;
+  };
+  SEPTET_ASSIGN_OR_RETURN(const std::string step, take(kStepKey));
+  SEPTET_ASSIGN_OR_RETURN(const std::string checksum, take(kChecksumKey));
+  if (!absl::SimpleAtoi(step, &checkpoint.step) || checkpoint.step < 0) {
+    return Damaged(path, absl::StrCat(kStepKey, " is ", QuoteName(step),
+                                      ", expected a number of steps"));
+  }
+  for (const std::string& name : file.names()) {
+    SEPTET_ASSIGN_OR_RETURN(checkpoint.tensors[name], file.Get(name));
+  }
+  const std::string actual =
+      Checksum(checkpoint.step, checkpoint.tensors, checkpoint.text);
+  if (actual != checksum) {
+    return Damaged(path, absl::StrCat("damaged: its checksum is ", actual,
+                                      ", expected ", QuoteName(checksum)));
+  }
+  const absl::string_view name = path.substr(
+      path.rfind('/') == absl::string_view::npos ? 0 : path.rfind('/') + 1);
+  if (StepOfName(name) >= 0 && StepOfName(name) != checkpoint.step) {
+    return Damaged(path, absl::StrCat("is the checkpoint of step ",
+                                      checkpoint.step, " under another name"));
+  }
+  return checkpoint;
+}
+
 }  // namespace
 
 std::string CheckpointPath(absl::string_view dir, int64_t step) {
@@ -162,40 +200,14 @@ absl::Status SaveCheckpoint(absl::string_view dir, const Checkpoint& checkpoint,
 absl::StatusOr<Checkpoint> LoadCheckpoint(absl::string_view path) {
   SEPTET_ASSIGN_OR_RETURN(const SafetensorsFile file,
                           SafetensorsFile::Open(path));
-  Checkpoint checkpoint;
-  checkpoint.text = file.metadata();
-  const auto take = [&](const char* key) -> absl::StatusOr<std::string> {
-    const auto found = checkpoint.text.find(key);
-    if (found == checkpoint.text.end()) {
-      return Damaged(path, absl::StrCat("not a checkpoint: has no '", key,
-                                        "' in its metadata"));
-    }
-    std::string value = std::move(found->second);
-    checkpoint.text.erase(found);
-    return value;
-  };
-  SEPTET_ASSIGN_OR_RETURN(const std::string step, take(kStepKey));
-  SEPTET_ASSIGN_OR_RETURN(const std::string checksum, take(kChecksumKey));
-  if (!absl::SimpleAtoi(step, &checkpoint.step) || checkpoint.step < 0) {
-    return Damaged(path, absl::StrCat(kStepKey, " is ", QuoteName(step),
-                                      ", expected a number of steps"));
-  }
-  for (const std::string& name : file.names()) {
-    SEPTET_ASSIGN_OR_RETURN(checkpoint.tensors[name], file.Get(name));
-  }
-  const std::string actual =
-      Checksum(checkpoint.step, checkpoint.tensors, checkpoint.text);
-  if (actual != checksum) {
-    return Damaged(path, absl::StrCat("damaged: its checksum is ", actual,
-                                      ", expected ", QuoteName(checksum)));
-  }
-  const absl::string_view name = path.substr(
-      path.rfind('/') == absl::string_view::npos ? 0 : path.rfind('/') + 1);
-  if (StepOfName(name) >= 0 && StepOfName(name) != checkpoint.step) {
-    return Damaged(path, absl::StrCat("is the checkpoint of step ",
-                                      checkpoint.step, " under another name"));
-  }
-  return checkpoint;
+  return FromFile(file);
+}
+
+absl::StatusOr<Checkpoint> ParseCheckpoint(std::string bytes,
+                                           absl::string_view name) {
+  SEPTET_ASSIGN_OR_RETURN(const SafetensorsFile file,
+                          SafetensorsFile::FromBytes(std::move(bytes), name));
+  return FromFile(file);
 }
 
 absl::StatusOr<Checkpoint> LoadLatestCheckpoint(absl::string_view dir,

@@ -62,6 +62,10 @@ absl::Status SaveCheckpoint(absl::string_view dir, const Checkpoint& checkpoint,
 // written, a name that is not that of its step.
 absl::StatusOr<Checkpoint> LoadCheckpoint(absl::string_view path);
 
+// The same for the bytes of a file; `name` stands for the path in messages.
+absl::StatusOr<Checkpoint> ParseCheckpoint(std::string bytes,
+                                           absl::string_view name);
+
 // The newest checkpoint in `dir` that is whole. Each damaged one that is newer
 // is named by a line on `warnings` (standard error if null).
 // Errors: NotFound if the folder has none or is not there; DataLoss, naming
