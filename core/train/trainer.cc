@@ -52,6 +52,13 @@ int64_t PeakResidentBytes() {
   return static_cast<int64_t>(usage.ru_maxrss) * 1024;
 }
 
+std::string BytesText(int64_t bytes) {
+  const double number = static_cast<double>(bytes);
+  if (bytes < 1'000'000) return absl::StrFormat("%.1f kB", number / 1e3);
+  if (bytes < 1'000'000'000) return absl::StrFormat("%.1f MB", number / 1e6);
+  return absl::StrFormat("%.2f GB", number / 1e9);
+}
+
 std::string MetricsText(const Metrics& metrics) {
   std::string text;
   for (const auto& [name, value] : metrics) {
@@ -393,11 +400,10 @@ std::string TrainSummary::ToString() const {
                           1e3 * step_seconds / static_cast<double>(now));
   }
   if (peak_tensor_bytes > 0) {
-    absl::StrAppendFormat(&text, "; tensors in a step at most %.1f MB",
-                          static_cast<double>(peak_tensor_bytes) / 1e6);
+    absl::StrAppend(&text, "; tensors in a step at most ",
+                    BytesText(peak_tensor_bytes));
   }
-  absl::StrAppendFormat(&text, "; process at most %.1f MB",
-                        static_cast<double>(peak_resident_bytes) / 1e6);
+  absl::StrAppend(&text, "; process at most ", BytesText(peak_resident_bytes));
   return text;
 }
 

@@ -99,8 +99,8 @@ struct TrainSummary {
   int64_t peak_tensor_bytes = 0;
   int64_t peak_resident_bytes = 0;  // of the process so far
 
-  // "1000 steps in 0:28 (35.1/s); memory of a step 12.3 MB, of the process 45.6
-  // MB".
+  // "1000 steps in 0:28 (28.1 ms a step); tensors in a step at most 12.3 MB;
+  // process at most 45.6 MB".
   std::string ToString() const;
 };
 
