@@ -38,10 +38,10 @@ namespace septet {
 namespace {
 
 using ::testing::AllOf;
+using ::testing::AnyOf;
 using ::testing::ElementsAre;
 using ::testing::HasSubstr;
 using ::testing::IsEmpty;
-using ::testing::Not;
 using ::testing::Pair;
 using ::testing::StartsWith;
 
@@ -140,9 +140,8 @@ TEST(Hdf5Test, Texts) {
 TEST(Hdf5Test, Rows) {
   const std::string path = TestData("d4rl.hdf5");
   const Tensor all = ReadHdf5(path)->at("observations");
-  for (const int64_t begin : {0, 4, 7, 12}) {
-    for (const int64_t count :
-         {int64_t{0}, int64_t{1}, int64_t{5}, 12 - begin, int64_t{-1}}) {
+  for (const int64_t begin : {0, 7, 12}) {
+    for (const int64_t count : {int64_t{0}, int64_t{5}, int64_t{-1}}) {
       if (count > 12 - begin) continue;
       SEPTET_ASSERT_OK_AND_ASSIGN(
           const Tensors tensors,
@@ -373,7 +372,7 @@ TEST(Hdf5Test, OtherFiles) {
 TEST(Hdf5Test, Truncated) {
   const std::string path = TempPath("truncated.hdf5");
   const std::string bytes = ReadFileToString(TestData("d4rl.hdf5")).value();
-  for (size_t size = 8; size < bytes.size(); size += 1777) {
+  for (size_t size = 8; size < bytes.size(); size += 3001) {
     WriteQuickly(path, bytes.substr(0, size));
     EXPECT_THAT(ReadHdf5(path), StatusIs(kDataLoss, StartsWith(path))) << size;
   }
@@ -401,7 +400,7 @@ TEST(Hdf5Test, DamagedDataAreNamed) {
 }
 
 // Whatever is changed in a file, the answer is a value or a Status. More than
-// the 15 changed copies of each file: --test_env=SEPTET_HDF5_MUTATIONS=1000.
+// the 10 changed copies of each file: --test_env=SEPTET_HDF5_MUTATIONS=1000.
 TEST(Hdf5Test, MutatedFiles) {
   SEPTET_ASSERT_OK_AND_ASSIGN(const RandomStream random,
                               RandomStream::Create(4, "hdf5_test/mutations"));
@@ -414,7 +413,7 @@ TEST(Hdf5Test, MutatedFiles) {
   options.max_datasets = 1000;
   options.reader_memory_bytes = 512 << 20;
   options.reader_cpu_seconds = 2;
-  int rounds = 15;
+  int rounds = 10;
   if (const char* const more = std::getenv("SEPTET_HDF5_MUTATIONS")) {
     ASSERT_TRUE(absl::SimpleAtoi(more, &rounds)) << more;
   }
@@ -443,8 +442,7 @@ TEST(Hdf5Test, MutatedFiles) {
       if (below(4) == 0) status.Update(ReadHdf5Texts(path, options).status());
       ++codes[status.code()];
       if (!status.ok()) {
-        EXPECT_THAT(status.code(),
-                    ::testing::AnyOf(kDataLoss, kExhausted, kUnimplemented))
+        EXPECT_THAT(status.code(), AnyOf(kDataLoss, kExhausted, kUnimplemented))
             << status;
         EXPECT_THAT(std::string(status.message()), StartsWith(path));
       }
@@ -486,19 +484,19 @@ TEST(Hdf5ReaderTest, Crash) {
 }
 
 TEST(Hdf5ReaderTest, Hang) {
-  for (const char* how : {"hang", "close and hang"}) {
-    Misbehaving reader(how);
-    reader.options.reader_idle_seconds = 0.2;
-    EXPECT_THAT(
-        reader.Read(),
-        StatusIs(kDataLoss,
-                 HasSubstr(how == absl::string_view("hang")
-                               ? "the HDF5 reader sent nothing for 0.2 s "
-                                 "(Hdf5Options::reader_idle_seconds) and was "
-                                 "stopped: the file is damaged"
-                               : "the answer of the HDF5 reader ends too "
-                                 "early")));
-  }
+  constexpr char kSilent[] =
+      "the HDF5 reader sent nothing for 0.2 s "
+      "(Hdf5Options::reader_idle_seconds) and was stopped: the file is damaged";
+  Misbehaving hanging("hang");
+  hanging.options.reader_idle_seconds = 0.2;
+  EXPECT_THAT(hanging.Read(), StatusIs(kDataLoss, HasSubstr(kSilent)));
+  Misbehaving closing("close and hang");
+  closing.options.reader_idle_seconds = 0.2;
+  // The first where it takes more than that time to start.
+  EXPECT_THAT(closing.Read(),
+              StatusIs(kDataLoss, AnyOf(HasSubstr(kSilent),
+                                        HasSubstr("the answer of the HDF5 "
+                                                  "reader ends too early"))));
 }
 
 TEST(Hdf5ReaderTest, TooMuchTime) {
