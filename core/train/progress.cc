@@ -55,7 +55,7 @@ std::string RateText(double rate) {
 
 }  // namespace
 
-std::string DurationText(double seconds) {
+std::string ClockText(double seconds) {
   if (!(seconds >= 0) || seconds > 1e9) return "?";
   const int64_t total = std::llround(seconds);
   const int64_t days = total / 86400;
@@ -97,7 +97,7 @@ std::string ProgressLine::Line() const {
     absl::StrAppend(&line, "  ", RateText(rate));
     if (total_ > done_) {
       absl::StrAppend(&line, "  ETA ",
-                      DurationText(static_cast<double>(total_ - done_) / rate));
+                      ClockText(static_cast<double>(total_ - done_) / rate));
     }
   }
   if (!text_.empty()) absl::StrAppend(&line, "  ", text_);

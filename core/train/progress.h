@@ -88,7 +88,7 @@ class ProgressLine {
 };
 
 // "0:07", "12:34", "3:05:00", "2d 03:00".
-std::string DurationText(double seconds);
+std::string ClockText(double seconds);
 
 }  // namespace septet
 

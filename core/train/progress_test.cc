@@ -112,13 +112,13 @@ TEST(ProgressTest, SlowAndUnknown) {
 }
 
 TEST(ProgressTest, DurationsReadAsClocks) {
-  EXPECT_EQ(DurationText(0), "0:00");
-  EXPECT_EQ(DurationText(59.6), "1:00");
-  EXPECT_EQ(DurationText(754), "12:34");
-  EXPECT_EQ(DurationText(3 * 3600 + 5 * 60), "3:05:00");
-  EXPECT_EQ(DurationText(2 * 86400 + 3 * 3600), "2d 03:00");
-  EXPECT_EQ(DurationText(-1), "?");
-  EXPECT_EQ(DurationText(1e300), "?");
+  EXPECT_EQ(ClockText(0), "0:00");
+  EXPECT_EQ(ClockText(59.6), "1:00");
+  EXPECT_EQ(ClockText(754), "12:34");
+  EXPECT_EQ(ClockText(3 * 3600 + 5 * 60), "3:05:00");
+  EXPECT_EQ(ClockText(2 * 86400 + 3 * 3600), "2d 03:00");
+  EXPECT_EQ(ClockText(-1), "?");
+  EXPECT_EQ(ClockText(1e300), "?");
 }
 
 }  // namespace

@@ -394,7 +394,7 @@ std::string TrainSummary::ToString() const {
   std::string text = absl::StrCat(steps, steps == 1 ? " step" : " steps");
   const int64_t now = steps - first_step;
   if (first_step > 0) absl::StrAppend(&text, ", ", now, " of them now,");
-  absl::StrAppend(&text, " in ", DurationText(seconds));
+  absl::StrAppend(&text, " in ", ClockText(seconds));
   if (now > 0 && step_seconds > 0) {
     absl::StrAppendFormat(&text, " (%.3g ms a step)",
                           1e3 * step_seconds / static_cast<double>(now));
