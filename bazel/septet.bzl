@@ -118,6 +118,28 @@ def septet_fuzz_test(name, srcs, corpus, deps = [], copts = [], size = "small", 
         **kwargs
     )
 
+def septet_verdict_test(name, readme, verdicts, size = "small"):
+    """Holds the tables of verdicts in a README to the files that they show.
+
+    The README says where its tables are; see core/experiment/readme_tables.h.
+    `bazel run //tools:verdict_table -- README` writes them.
+
+    Args:
+      name: name of the test.
+      readme: the README.
+      verdicts: every verdict.json of the package, usually a glob below results.
+      size: of the test.
+    """
+    native.cc_test(
+        name = name,
+        size = size,
+        args = ["--check", "$(rootpath %s)" % readme],
+        copts = _COPTS,
+        data = [readme] + verdicts,
+        linkstatic = True,
+        deps = ["//core/experiment:verdict_table_main"],
+    )
+
 # cc_proto_library takes no copts, and Bazel 4 compiles C++11 where nothing else
 # is said. Then the constants of a nested enum are ordinary definitions in the
 # generated code and inline ones in ours, and linking both fails.

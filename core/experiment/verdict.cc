@@ -293,8 +293,13 @@ absl::StatusOr<Verdict> VerdictOf(const JsonValue& json) {
   SEPTET_ASSIGN_OR_RETURN(verdict.seconds, json.GetNumber("seconds"));
   SEPTET_ASSIGN_OR_RETURN(const JsonValue environment, json.Get("environment"));
   for (const std::string& name : environment.names()) {
-    SEPTET_ASSIGN_OR_RETURN(verdict.environment[name],
-                            environment.GetString(name));
+    SEPTET_ASSIGN_OR_RETURN(const JsonValue value, environment.Get(name));
+    SEPTET_ASSIGN_OR_RETURN(std::string text, value.String());
+    // An unset variable is "".
+    if (!text.empty()) {
+      SEPTET_ASSIGN_OR_RETURN(text, GetLine(environment, name));
+    }
+    verdict.environment[name] = std::move(text);
   }
   SEPTET_ASSIGN_OR_RETURN(const JsonValue figures, json.Get("figures"));
   SEPTET_ASSIGN_OR_RETURN(verdict.figures, figures.Strings());
