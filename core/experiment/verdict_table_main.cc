@@ -28,7 +28,8 @@ absl::Status VerdictTable(const VerdictTableFlags& flags,
     }
     SEPTET_ASSIGN_OR_RETURN(const ReadmeTables tables, MakeReadmeTables(path));
     SEPTET_RETURN_IF_ERROR(WriteFileAtomically(path, tables.text));
-    std::cout << path << ": " << tables.paths.size() << " tables" << std::endl;
+    std::cout << path << ": " << tables.paths.size()
+              << (tables.paths.size() == 1 ? " table" : " tables") << std::endl;
   }
   return absl::OkStatus();
 }
