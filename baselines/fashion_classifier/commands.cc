@@ -19,6 +19,7 @@
 #include "nlohmann/json.hpp"
 #include "septet/baselines/fashion_classifier/data.h"
 #include "septet/baselines/fashion_classifier/evaluate.h"
+#include "septet/baselines/fashion_classifier/figures.h"
 #include "septet/baselines/fashion_classifier/flags.pb.h"
 #include "septet/baselines/fashion_classifier/options.pb.h"
 #include "septet/baselines/fashion_classifier/train_task.h"
@@ -29,6 +30,7 @@
 #include "septet/core/config/command_line.h"
 #include "septet/core/config/text.h"
 #include "septet/core/data/image_dataset.h"
+#include "septet/core/plot/figure.h"
 #include "septet/core/train/metrics.h"
 #include "septet/core/train/run_folder.h"
 #include "septet/core/train/trainer.h"
@@ -143,6 +145,19 @@ absl::Status EvalFashionClassifier(const ImageClassifierEvalFlags& flags,
   }
   out << absl::StrFormat("%-*s  %6.2f %%  loss %.4f\n", width, "all",
                          100 * result.accuracy, result.loss);
+  if (!flags.figures().empty()) {
+    const std::string folder = ResolveUserPath(flags.figures());
+    SEPTET_ASSIGN_OR_RETURN(
+        const Figure confusion,
+        ConfusionFigure(result.confusion, images.classes,
+                        absl::StrFormat("%d images: %.2f %% right",
+                                        images.size(), 100 * result.accuracy)));
+    SEPTET_RETURN_IF_ERROR(confusion.Save(absl::StrCat(folder, "/confusion")));
+    SEPTET_ASSIGN_OR_RETURN(const Figure filters, FilterFigure(*trained.model));
+    SEPTET_RETURN_IF_ERROR(filters.Save(absl::StrCat(folder, "/filters")));
+    std::cerr << "pictures of what is confused and of the filters in " << folder
+              << std::endl;
+  }
   Print({{"step", trained.step},
          {"images", images.size()},
          {"accuracy", result.accuracy},

@@ -69,12 +69,19 @@ TEST(FashionClassifierTest, TrainsAndEvaluates) {
   EXPECT_THAT(result.out, StartsWith("50 images; model of "));
   EXPECT_THAT(result.out, ContainsRegex("\nall +9[0-9.]+ %|\nall +100.00 %"));
   EXPECT_THAT(result.out, HasSubstr("{\"step\":40,\"images\":50,"));
-  // Other images, for the same model.
+  // Other images, for the same model, with pictures.
   const ProgramResult other =
       RunTool({"eval", Path("run"), "--images=" + Path("train-images"),
-               "--labels=" + Path("train-labels"), "--threads=2"});
+               "--labels=" + Path("train-labels"), "--threads=2",
+               "--figures=" + Path("pictures")});
   ASSERT_EQ(other.exit_code, 0) << other.err;
   EXPECT_THAT(other.out, StartsWith("100 images; "));
+  for (const char* name : {"confusion", "filters"}) {
+    for (const char* suffix : {".png", ".svg", ".csv"}) {
+      SEPTET_EXPECT_OK(
+          ReadFileToString(absl::StrCat(Path("pictures/"), name, suffix)));
+    }
+  }
 }
 
 TEST(FashionClassifierTest, AFolderIsNotWrittenOverByMistake) {

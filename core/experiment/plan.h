@@ -66,7 +66,7 @@ std::string ListText(const std::vector<const Experiment*>& experiments);
 // OK where what is declared keeps to what this project promises:
 //   quick      at most 60 s an experiment and 5 min a package,
 //   standard   at most 30 min a package,
-//   flagships  one for each package, at quick at most 10 min together,
+//   flagships  at least one for each package, at quick at most 10 min together,
 //   seeds      at least 3 at standard for what has a gated check there.
 // Call it in a test of each program that links experiments.
 // Errors: FailedPrecondition with a line for each package or experiment.

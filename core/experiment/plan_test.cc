@@ -237,7 +237,7 @@ TEST(BudgetTest, PackageIsLimitedAtQuick) {
                           "300 s, got 330 s")));
 }
 
-TEST(BudgetTest, EachPackageHasOneFlagshipAndTogetherTheyAreQuick) {
+TEST(BudgetTest, EachPackageHasAFlagshipAndTogetherTheyAreQuick) {
   ExperimentRegistry registry;
   SEPTET_ASSERT_OK(registry.Add(FakeExperiment("none/a")));
   SEPTET_ASSERT_OK(registry.Add(FakeExperiment("two/a", true)));
@@ -249,8 +249,8 @@ TEST(BudgetTest, EachPackageHasOneFlagshipAndTogetherTheyAreQuick) {
   EXPECT_THAT(
       ValidateBudgets(registry),
       StatusIs(absl::StatusCode::kFailedPrecondition,
-               Eq("package none: expected 1 flagship experiment, got 0\n"
-                  "package two: expected 1 flagship experiment, got 2\n"
+               Eq("package none: expected at least 1 flagship experiment, got "
+                  "none\n"
                   "all flagships at quick: expected a budget of at most 600 "
                   "s, got 630 s")));
 }

@@ -101,18 +101,6 @@ std::string GitDescription() {
   return text.empty() ? "unknown" : text;
 }
 
-// What the bits of a result may depend on: not the number of threads.
-std::map<std::string, std::string> OfBits(
-    const std::map<std::string, std::string>& environment) {
-  std::map<std::string, std::string> facts;
-  for (const char* name : {"git", "compiler", "cpu", "vector_target", "onednn",
-                           "openblas", "OPENBLAS_CORETYPE"}) {
-    const auto found = environment.find(name);
-    if (found != environment.end()) facts.insert(*found);
-  }
-  return facts;
-}
-
 // ---- differences between two messages of one type ----
 
 std::string FieldText(const Message& message, const FieldDescriptor& field) {
@@ -601,9 +589,7 @@ absl::StatusOr<RunFolder> RunFolder::Open(absl::string_view path,
     folder.resumed_ = true;
     runs = std::move(stored.runs);
     std::vector<std::string> differences;
-    if (!runs.empty()) {
-      CompareMaps(OfBits(runs.back()), OfBits(environment), &differences);
-    }
+    if (!runs.empty()) CompareMaps(runs.back(), environment, &differences);
     if (!differences.empty()) {
       (warnings == nullptr ? std::cerr : *warnings)
           << "warning: " << path
@@ -611,7 +597,7 @@ absl::StatusOr<RunFolder> RunFolder::Open(absl::string_view path,
              "their last bits: "
           << absl::StrJoin(differences, "; ") << std::endl;
     }
-    if (runs.empty() || runs.back() != environment) {
+    if (runs.empty() || !differences.empty()) {
       runs.push_back(environment);
       changed = true;
     }
