@@ -10,6 +10,8 @@
 
 namespace septet {
 
+namespace experiment_internal {
+
 std::string DurationText(double seconds) {
   if (std::isnan(seconds)) return "? s";
   if (seconds < 9.95) return absl::StrFormat("%.1f s", seconds);
@@ -20,4 +22,5 @@ std::string DurationText(double seconds) {
   return absl::StrCat(whole / 3600, " h ", whole / 60 % 60, " min");
 }
 
+}  // namespace experiment_internal
 }  // namespace septet

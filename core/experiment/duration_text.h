@@ -8,9 +8,15 @@
 #include <string>
 
 namespace septet {
+namespace experiment_internal {
 
 // "0.4 s", "12 s", "3 min 5 s", "2 h 10 min". NaN is "? s".
 std::string DurationText(double seconds);
+
+}  // namespace experiment_internal
+
+// core/train/progress.h has one of that name for clocks.
+using experiment_internal::DurationText;
 
 }  // namespace septet
 

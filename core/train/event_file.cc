@@ -110,7 +110,8 @@ events::Event TextEvent(double wall_time, int64_t step, absl::string_view name,
   value->mutable_metadata()->set_data_class(kTensorClass);
   events::TensorProto* tensor = value->mutable_tensor();
   tensor->set_dtype(kStringType);
-  tensor->mutable_tensor_shape()->add_dim()->set_size(1);
+  // A scalar: TensorBoard shows a list as a table.
+  tensor->mutable_tensor_shape();
   tensor->add_string_val(std::string(text));
   return event;
 }
@@ -158,13 +159,13 @@ absl::StatusOr<events::Event> ImageEvent(double wall_time, int64_t step,
   return event;
 }
 
-absl::StatusOr<EventFileContent> ParseEvents(absl::string_view bytes,
-                                             absl::string_view name) {
-  EventFileContent content;
+absl::Status ParseEvents(absl::string_view bytes, absl::string_view name,
+                         EventFileContent* content) {
+  *content = EventFileContent();
   size_t offset = 0;
   while (offset < bytes.size()) {
     const absl::string_view rest = bytes.substr(offset);
-    content.torn_bytes = rest.size();
+    content->torn_bytes = rest.size();
     if (rest.size() < kLengthBytes + kChecksumBytes) break;
     const absl::string_view length_bytes = rest.substr(0, kLengthBytes);
     SEPTET_RETURN_IF_ERROR(CheckChecksum(name, offset, "length", length_bytes,
@@ -184,11 +185,18 @@ absl::StatusOr<EventFileContent> ParseEvents(absl::string_view bytes,
                                               ": its ", data.size(),
                                               " bytes are no event"));
     }
-    content.events.push_back(std::move(event));
+    content->events.push_back(std::move(event));
     offset += kLengthBytes + data.size() + 2 * kChecksumBytes;
-    content.ends.push_back(offset);
-    content.torn_bytes = 0;
+    content->ends.push_back(offset);
+    content->torn_bytes = 0;
   }
+  return absl::OkStatus();
+}
+
+absl::StatusOr<EventFileContent> ParseEvents(absl::string_view bytes,
+                                             absl::string_view name) {
+  EventFileContent content;
+  SEPTET_RETURN_IF_ERROR(ParseEvents(bytes, name, &content));
   return content;
 }
 

@@ -66,6 +66,10 @@ struct EventFileContent {
 absl::StatusOr<EventFileContent> ParseEvents(absl::string_view bytes,
                                              absl::string_view name);
 
+// The same, with what stands before the damage in *content after an error.
+absl::Status ParseEvents(absl::string_view bytes, absl::string_view name,
+                         EventFileContent* content);
+
 // The same for the file at `path`. Errors: also those of core/base/file.h.
 absl::StatusOr<EventFileContent> ReadEvents(absl::string_view path);
 

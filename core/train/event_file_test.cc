@@ -1,10 +1,12 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "septet/core/train/event_file.h"
 
+#include <cstddef>
 #include <cstdint>
 #include <limits>
 #include <string>
 #include <utility>
+#include <vector>
 
 #include "absl/status/status.h"
 #include "absl/strings/escaping.h"
@@ -70,7 +72,8 @@ TEST(EventFileTest, ComesBackAsItWas) {
   const events::Summary::Value& text = content.events[2].summary().value(0);
   EXPECT_EQ(text.metadata().plugin_data().plugin_name(), "text");
   EXPECT_EQ(text.tensor().string_val(0), "*hello*");
-  EXPECT_EQ(text.tensor().tensor_shape().dim(0).size(), 1);
+  EXPECT_TRUE(text.tensor().has_tensor_shape());
+  EXPECT_EQ(text.tensor().tensor_shape().dim_size(), 0);
   const events::Summary::Image& picture =
       content.events[3].summary().value(0).image();
   EXPECT_EQ(picture.width(), 3);
@@ -108,6 +111,17 @@ TEST(EventFileTest, EveryChangedByteIsSeen) {
                   HasSubstr("expected"))))
         << i;
   }
+}
+
+TEST(EventFileTest, WhatStandsBeforeDamageCanBeHad) {
+  const std::string first = EventRecord(VersionEvent(1));
+  std::string bytes = first + first + first;
+  bytes[first.size() + 20] ^= 1;
+  EventFileContent content;
+  EXPECT_THAT(ParseEvents(bytes, "file", &content),
+              StatusIs(absl::StatusCode::kDataLoss, HasSubstr("file")));
+  EXPECT_EQ(content.events.size(), 1);
+  EXPECT_EQ(content.ends, std::vector<size_t>{first.size()});
 }
 
 TEST(EventFileTest, ALyingLengthTakesNoMemory) {

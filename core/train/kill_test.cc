@@ -140,11 +140,12 @@ class KillTest : public ::testing::Test {
               Contents(Folder("whole") + "/metrics.jsonl"));
   }
 
-  // A moment in the first third of a run.
+  // A moment in the first two thirds of a run: late enough for a process that
+  // takes long to start, early enough that most are killed.
   static std::chrono::microseconds Moment(const RandomStream& stream,
                                           int64_t i) {
     return std::chrono::microseconds(static_cast<int64_t>(
-        stream.Unit(i) * static_cast<double>(duration_.count()) / 3));
+        stream.Unit(i) * static_cast<double>(duration_.count()) * 2 / 3));
   }
 
   static std::chrono::microseconds duration_;

@@ -124,6 +124,22 @@ absl::Status ParseRows(absl::string_view text, absl::string_view name,
   return absl::OkStatus();
 }
 
+// Whether a line behind the first `skip` is a row of at most `step`.
+bool HasRowUpTo(int64_t step, absl::string_view text, size_t skip) {
+  size_t begin = 0;
+  for (size_t line = 0; begin < text.size(); ++line) {
+    const size_t end = text.find('\n', begin);
+    if (end == absl::string_view::npos) break;
+    if (line >= skip) {
+      const absl::StatusOr<MetricRow> row =
+          ParseRow(text.substr(begin, end - begin));
+      if (row.ok() && row->step <= step) return true;
+    }
+    begin = end + 1;
+  }
+  return false;
+}
+
 absl::Status ErrnoError(int error, absl::string_view what,
                         absl::string_view path) {
   const absl::Status status =
@@ -243,14 +259,20 @@ absl::StatusOr<MetricWriter> MetricWriter::Open(absl::string_view folder,
     SEPTET_ASSIGN_OR_RETURN(const std::string text, ReadIfThere(rows_path));
     std::vector<MetricRow> rows;
     std::vector<size_t> ends;
-    SEPTET_RETURN_IF_ERROR(ParseRows(text, rows_path, &rows, &ends));
+    const absl::Status damage = ParseRows(text, rows_path, &rows, &ends);
+    // Behind the rows that are kept a power failure may leave anything; what
+    // is damaged before their end is the user's to look at.
+    if (!damage.ok() && HasRowUpTo(resume_step, text, rows.size())) {
+      return damage;
+    }
     for (size_t i = 0; i < rows.size() && rows[i].step <= resume_step; ++i) {
       rows_end = ends[i];
       files->last_step = std::max(files->last_step, rows[i].step);
     }
     SEPTET_ASSIGN_OR_RETURN(const std::string bytes, ReadIfThere(events_path));
-    SEPTET_ASSIGN_OR_RETURN(const EventFileContent content,
-                            ParseEvents(bytes, events_path));
+    // Only a view of the rows: it goes on where it can still be read.
+    EventFileContent content;
+    ParseEvents(bytes, events_path, &content).IgnoreError();
     for (size_t i = 0; i < content.events.size(); ++i) {
       if (content.events[i].step() > resume_step) break;
       events_end = content.ends[i];

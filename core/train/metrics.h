@@ -57,8 +57,9 @@ class MetricWriter {
   // Opens both files in `folder`, which exists, to add to them. Rows of steps
   // after resume_step are cut off first, and so is whatever is torn; with -1
   // all of them.
-  // Errors: those of core/base/file.h; DataLoss, with file and line, for a file
-  // that is damaged before its end.
+  // An event file is cut where it is damaged.
+  // Errors: those of core/base/file.h; DataLoss, with file and line, for rows
+  // that are damaged before one that is to be kept. Nothing is cut then.
   static absl::StatusOr<MetricWriter> Open(absl::string_view folder,
                                            int64_t resume_step);
 

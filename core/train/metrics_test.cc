@@ -213,15 +213,29 @@ TEST(MetricsTest, DamageIsNamedAndNothingIsCut) {
   damaged("{\"step\":2,\"x\":\"nan\"}", "expected a number as 'x'");
   damaged("{\"step\":2,\"x\":1e999}", "expected a JSON object");
   damaged("{\"step\":2,\"x\":null}", "expected a number as 'x'");
+}
 
-  SEPTET_ASSERT_OK(WriteFileAtomically(Rows(folder), good));
+TEST(MetricsTest, DamageBehindTheRowsThatAreKeptIsCut) {
+  const std::string folder = Folder("tail");
+  {
+    MetricWriter writer = Open(folder, -1);
+    for (const int64_t step : {1, 2, 3}) {
+      SEPTET_ASSERT_OK(writer.Write(step, {{"x", step}}));
+    }
+  }
+  const std::string rows = ReadFileToString(Rows(folder)).value();
+  SEPTET_ASSERT_OK(WriteFileAtomically(
+      Rows(folder), rows + std::string(10, '\0') + "\n" + "{\"step\":9}\n"));
+  // The second of four records and what follows cannot be read.
   std::string events = ReadFileToString(Events(folder)).value();
-  events[20] ^= 1;
+  events[EventRecord(VersionEvent(1)).size() + 20] ^= 1;
   SEPTET_ASSERT_OK(WriteFileAtomically(Events(folder), events));
-  EXPECT_THAT(MetricWriter::Open(folder, 0).status(),
-              StatusIs(absl::StatusCode::kDataLoss,
-                       HasSubstr(Events(folder) + ": record at byte 0")));
-  EXPECT_EQ(ReadFileToString(Rows(folder)).value(), good);
+  MetricWriter writer = Open(folder, 3);
+  EXPECT_THAT(StepsOf(folder), ElementsAre(1, 2, 3));
+  EXPECT_THAT(EventStepsOf(folder), ElementsAre());
+  SEPTET_ASSERT_OK(writer.Write(4, {{"x", 4}}));
+  EXPECT_THAT(StepsOf(folder), ElementsAre(1, 2, 3, 4));
+  EXPECT_THAT(EventStepsOf(folder), ElementsAre(4));
 }
 
 TEST(MetricsTest, WhatIsNoRow) {

@@ -101,6 +101,18 @@ std::string GitDescription() {
   return text.empty() ? "unknown" : text;
 }
 
+// What the bits of a result may depend on: not the number of threads.
+std::map<std::string, std::string> OfBits(
+    const std::map<std::string, std::string>& environment) {
+  std::map<std::string, std::string> facts;
+  for (const char* name : {"git", "compiler", "cpu", "vector_target", "onednn",
+                           "openblas", "OPENBLAS_CORETYPE"}) {
+    const auto found = environment.find(name);
+    if (found != environment.end()) facts.insert(*found);
+  }
+  return facts;
+}
+
 // ---- differences between two messages of one type ----
 
 std::string FieldText(const Message& message, const FieldDescriptor& field) {
@@ -589,7 +601,9 @@ absl::StatusOr<RunFolder> RunFolder::Open(absl::string_view path,
     folder.resumed_ = true;
     runs = std::move(stored.runs);
     std::vector<std::string> differences;
-    if (!runs.empty()) CompareMaps(runs.back(), environment, &differences);
+    if (!runs.empty()) {
+      CompareMaps(OfBits(runs.back()), OfBits(environment), &differences);
+    }
     if (!differences.empty()) {
       (warnings == nullptr ? std::cerr : *warnings)
           << "warning: " << path
@@ -597,7 +611,7 @@ absl::StatusOr<RunFolder> RunFolder::Open(absl::string_view path,
              "their last bits: "
           << absl::StrJoin(differences, "; ") << std::endl;
     }
-    if (runs.empty() || !differences.empty()) {
+    if (runs.empty() || runs.back() != environment) {
       runs.push_back(environment);
       changed = true;
     }

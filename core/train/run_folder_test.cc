@@ -240,25 +240,40 @@ TEST(RunFolderTest, AnotherEnvironmentIsAWarning) {
   SEPTET_ASSERT_OK(run.Open("environment", kPlain));
   const std::string path = Path("environment/manifest.json");
   std::string text = ReadFileToString(path).value();
-  const size_t threads = text.find("\"threads\": \"1\"");
-  ASSERT_NE(threads, std::string::npos) << text;
-  text.replace(threads, 14, "\"threads\": \"64\"");
+  const auto replace = [&](const std::string& from, const std::string& to) {
+    const size_t at = text.find(from);
+    ASSERT_NE(at, std::string::npos) << text;
+    text.replace(at, from.size(), to);
+    SEPTET_ASSERT_OK(WriteFileAtomically(path, text));
+  };
+  // The bits are the same with any number of threads.
+  replace("\"threads\": \"1\"", "\"threads\": \"64\"");
+  std::ostringstream warnings;
+  SEPTET_ASSERT_OK(run.Open("environment", kResume, &warnings));
+  EXPECT_EQ(warnings.str(), "");
+  text = ReadFileToString(path).value();
+  EXPECT_EQ(nlohmann::json::parse(text, nullptr, false)["runs"].size(), 2);
+
+  const size_t last = text.rfind("\"git\": \"unknown\"");
+  ASSERT_NE(last, std::string::npos) << text;
+  text.replace(last, 16, "\"git\": \"v2\"");
   SEPTET_ASSERT_OK(WriteFileAtomically(path, text));
   for (const bool again : {false, true}) {
-    std::ostringstream warnings;
+    warnings.str("");
     SEPTET_ASSERT_OK(run.Open("environment", kResume, &warnings));
     EXPECT_EQ(warnings.str(),
               again ? ""
                     : "warning: " + Path("environment") +
                           ": resumed in another environment, the numbers may "
-                          "differ in their last bits: threads was 64, is now "
-                          "1\n");
+                          "differ in their last bits: git was v2, is now "
+                          "unknown\n");
   }
   const nlohmann::json json =
       nlohmann::json::parse(ReadFileToString(path).value(), nullptr, false);
-  ASSERT_EQ(json["runs"].size(), 2);
+  ASSERT_EQ(json["runs"].size(), 3);
   EXPECT_EQ(json["runs"][0]["threads"], "64");
-  EXPECT_EQ(json["runs"][1]["threads"], "1");
+  EXPECT_EQ(json["runs"][1]["git"], "v2");
+  EXPECT_EQ(json["runs"][2]["git"], "unknown");
 }
 
 TEST(RunFolderTest, OneProcessAtATime) {
