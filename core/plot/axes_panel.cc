@@ -50,7 +50,8 @@ const char* KindName(Kind kind) {
 
 constexpr double kLineWidth = 1.3;
 constexpr double kTickLength = 3;
-constexpr double kGap = 3;  // between neighbouring pieces of text
+constexpr double kGap = 3;         // between neighbouring pieces of text
+constexpr double kLabelGap = 1.5;  // between ticks and an axis' label
 constexpr double kBandAlpha = 0.2;
 constexpr double kBarWidth = 0.8;  // of a group, of the distance of groups
 // Lines of at most so many points have markers.
@@ -167,11 +168,15 @@ class AxesPanel : public Panel {
   void set_bar_values(bool values) { bar_values_ = values; }
   void set_bins(std::vector<double> edges) { edges_ = std::move(edges); }
 
-  Size NaturalSize(const Font&) const override {
+  Size NaturalSize(const Font& font) const override {
     const double width = 72 * options_.width_inches;
-    // About the golden ratio, with room for the title.
-    return {width, options_.height_inches > 0 ? 72 * options_.height_inches
-                                              : 0.68 * width};
+    if (options_.height_inches > 0) return {width, 72 * options_.height_inches};
+    // About the golden ratio with the usual margins; what names that lean and a
+    // legend below need comes on top.
+    const double height = 0.68 * width;
+    const double usual = 4.2 * options_.font_points;
+    const double bottom = Arrange(font, {width, height}, "").margins.bottom;
+    return {width, height + std::max(bottom - usual, 0.0)};
   }
 
   Margins Measure(const Font& font, Size cell,
@@ -199,7 +204,9 @@ class AxesPanel : public Panel {
   // The best place in the frame, and how much of the data it would cover.
   std::pair<Point, size_t> BestPlace(const Layout& layout,
                                      const LegendBlock& legend) const;
-  std::vector<Point> Obstacles(const Layout& layout) const;
+  // Points of what is drawn, close enough to each other to find what a legend
+  // would cover; with the reference lines or without.
+  std::vector<Point> Obstacles(const Layout& layout, bool references) const;
 
   Point At(const Layout& layout, double x, double y) const {
     return {layout.frame.x + layout.frame.width * layout.x.Fraction(x),
@@ -241,6 +248,9 @@ class AxesPanel : public Panel {
   void DrawMarkers(Canvas& canvas, const Layout& layout, size_t i) const;
   void DrawErrorBars(Canvas& canvas, const Layout& layout, size_t i,
                      double shift) const;
+  // Behind the point of all values written at bars, for three significant ones
+  // of each; -1: some need an exponent.
+  int BarDigits() const;
   void DrawBars(Canvas& canvas, const Layout& layout, size_t i) const;
   void DrawReferenceLines(Canvas& canvas, const Layout& layout) const;
   void DrawLegend(Canvas& canvas, const LegendBlock& legend, Point at,
@@ -403,7 +413,7 @@ Layout AxesPanel::MakeLayout(const Font& font, const Rect& cell,
   need.bottom = 2 * kGap + kTickLength + 1.05 * tick_height;
   const bool x_offset = !layout.x_ticks.offset.empty();
   if (!options_.x.label.empty() || x_offset) {
-    need.bottom += 1.15 * label;
+    need.bottom += 1.15 * label + kLabelGap;
   }
   need.right = std::max(2 * kGap, x_right + kGap);
   need.top = kGap + std::max(layout.title.height() + kGap, 0.5 * size);
@@ -554,7 +564,8 @@ Path AxesPanel::BinOutline(const Layout& layout, size_t i) const {
   return Polyline(ClipPolygon(std::move(points), layout.frame));
 }
 
-std::vector<Point> AxesPanel::Obstacles(const Layout& layout) const {
+std::vector<Point> AxesPanel::Obstacles(const Layout& layout,
+                                        bool references) const {
   constexpr double kSpacing = 3;
   std::vector<Point> points;
   const auto along = [&](const std::vector<Point>& line) {
@@ -605,6 +616,7 @@ std::vector<Point> AxesPanel::Obstacles(const Layout& layout) const {
       }
     }
   }
+  if (!references) return points;
   for (const ReferenceLine& line : options_.y_lines) {
     const double y = At(layout, x_.low, line.value).y;
     along({{layout.frame.x, y}, {layout.frame.right(), y}});
@@ -618,7 +630,7 @@ std::vector<Point> AxesPanel::Obstacles(const Layout& layout) const {
 
 std::pair<Point, size_t> AxesPanel::BestPlace(const Layout& layout,
                                               const LegendBlock& legend) const {
-  const std::vector<Point> obstacles = Obstacles(layout);
+  const std::vector<Point> obstacles = Obstacles(layout, true);
   constexpr double kPad = 4;
   const Rect& f = layout.frame;
   const double left = f.x + kPad, right = f.right() - kPad - legend.width;
@@ -708,7 +720,7 @@ void AxesPanel::DrawAxes(Canvas& canvas, const Rect& cell,
                 {x, bottom + (raised ? 0.9 : Font::kAscent) * size},
                 {size, Align::kCenter});
   }
-  bottom += 1.05 * tick_height;
+  bottom += 1.05 * tick_height + kLabelGap;
   double room = f.width;
   if (!layout.x_ticks.offset.empty()) {
     const double width = canvas.font().Width(layout.x_ticks.offset, size);
@@ -746,9 +758,10 @@ void AxesPanel::DrawAxes(Canvas& canvas, const Rect& cell,
                 {size, Align::kLeft});
   }
   if (!options_.y.label.empty()) {
-    DrawAxisLabel(canvas, options_.y.label,
-                  {left - tick_width - kGap - 0.2 * label, f.y + f.height / 2},
-                  label, 90, cell.height - 4);
+    DrawAxisLabel(
+        canvas, options_.y.label,
+        {left - tick_width - kGap - 0.2 * label, f.y + f.height / 2}, label, 90,
+        f.height + 0.6 * (cell.bottom() - f.bottom()) * (names.degrees == 0));
   }
   canvas.EndGroup();
   const double offset = layout.y_ticks.offset.empty() ? 0 : 1.2 * size;
@@ -818,6 +831,21 @@ void AxesPanel::DrawErrorBars(Canvas& canvas, const Layout& layout, size_t i,
   }
 }
 
+int AxesPanel::BarDigits() const {
+  int digits = 0;
+  for (const Series& s : series_) {
+    for (const double y : s.y) {
+      if (!std::isfinite(y)) continue;
+      const std::string text = ShortNumber(y, 3);
+      if (text.find('e') != std::string::npos) return -1;
+      const size_t point = text.find('.');
+      if (point == std::string::npos) continue;
+      digits = std::max(digits, static_cast<int>(text.size() - point) - 1);
+    }
+  }
+  return digits;
+}
+
 void AxesPanel::DrawBars(Canvas& canvas, const Layout& layout, size_t i) const {
   for (const Rect& box : Boxes(layout, i)) {
     canvas.Fill(Rectangle(box), {ColorOf(i), 0.85});
@@ -826,9 +854,11 @@ void AxesPanel::DrawBars(Canvas& canvas, const Layout& layout, size_t i) const {
   if (!bar_values_) return;
   const double width = layout.frame.width * (x_.Fraction(1) - x_.Fraction(0)) *
                        kBarWidth / static_cast<double>(series_.size());
+  const int digits = BarDigits();
   for (size_t k = 0; k < s.y.size(); ++k) {
     if (!std::isfinite(s.y[k])) continue;
-    const std::string text = ShortNumber(s.y[k], 3);
+    const std::string text =
+        digits < 0 ? ShortNumber(s.y[k], 3) : FixedNumber(s.y[k], digits);
     double size = 0.85 * TickSize(options_);
     size = std::min(size, size * 1.15 * width /
                               std::max(canvas.font().Width(text, size), 1e-3));
@@ -850,16 +880,35 @@ void AxesPanel::DrawReferenceLines(Canvas& canvas, const Layout& layout) const {
   const Stroke stroke = {{kFrame, 1}, 0.8, {3, 2}};
   const double size = 0.92 * TickSize(options_);
   canvas.BeginGroup("reference-lines");
+  const std::vector<Point> obstacles = Obstacles(layout, false);
   for (const ReferenceLine& line : options_.y_lines) {
     const double fraction = y_.Fraction(line.value);
     if (fraction < 0 || fraction > 1) continue;
     const double y = f.bottom() - f.height * fraction;
     canvas.Line(Polyline({{f.x, y}, {f.right(), y}}), stroke);
-    // Below the line where there is no room above.
-    const bool above = y - f.y > 1.3 * size;
-    canvas.Text(canvas.font().Fit(Printable(line.label), size, f.width),
-                {f.right() - 1, above ? y - 2 : y + 2 + Font::kAscent * size},
-                {size, Align::kRight, Vertical::kBaseline, 0, kFrame});
+    if (line.label.empty()) continue;
+    const std::string text =
+        canvas.font().Fit(Printable(line.label), size, f.width);
+    const double width = canvas.font().Width(text, size);
+    // At the end and on the side where it covers least.
+    size_t least = obstacles.size() + 1;
+    Point best;
+    for (const double x : {f.right() - 1 - width, f.x + 3}) {
+      for (const double baseline : {y - 2.5, y + 2 + Font::kAscent * size}) {
+        const Rect box = {x, baseline - Font::kAscent * size, width, size};
+        if (box.y < f.y || box.bottom() > f.bottom()) continue;
+        const auto covered = static_cast<size_t>(
+            std::count_if(obstacles.begin(), obstacles.end(),
+                          [&](Point p) { return box.Grown(1).Contains(p); }));
+        if (covered < least) {
+          least = covered;
+          best = {x, baseline};
+        }
+      }
+    }
+    if (least > obstacles.size()) best = {f.x + 3, y - 2.5};
+    canvas.Text(text, best,
+                {size, Align::kLeft, Vertical::kBaseline, 0, kFrame});
   }
   for (const ReferenceLine& line : options_.x_lines) {
     const double fraction = x_.Fraction(line.value);
@@ -1191,8 +1240,7 @@ absl::StatusOr<std::shared_ptr<const Panel>> MakeHistogram(
   }
   std::vector<double> edges;
   for (int b = 0; b <= bins; ++b) {
-    const double t = static_cast<double>(b) / bins;
-    const double edge = low * (1 - t) + high * t;
+    const double edge = (low * (bins - b) + high * b) / bins;
     edges.push_back(axis.log ? std::pow(10.0, edge) : edge);
   }
   edges.front() = axis.low;
@@ -1215,7 +1263,7 @@ absl::StatusOr<std::shared_ptr<const Panel>> MakeHistogram(
     for (int b = 0; b < bins; ++b) {
       const double width = edges[b + 1] - edges[b];
       s.x.push_back(axis.log ? std::sqrt(edges[b]) * std::sqrt(edges[b + 1])
-                             : edges[b] + width / 2);
+                             : (edges[b] + edges[b + 1]) / 2);
       if (options.density && inside > 0) s.y[b] /= inside * width;
     }
     // A logarithmic axis has no 0: an empty bin has no height.

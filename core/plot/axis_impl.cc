@@ -91,8 +91,8 @@ absl::StatusOr<Axis> MakeAxis(const AxisOptions& options, Extent data,
         options.log ? 0.5
         : low == 0  ? 1
                     : 0.1 * std::max(std::fabs(low), 10 * kClosestAbsolute);
-    if (margin.low > 0) low -= half;
-    if (margin.high > 0 || margin.low == 0) high += half;
+    low -= half;
+    high += half;
   } else {
     const double length = high - low;
     low -= margin.low * length;

@@ -144,6 +144,7 @@ class Gallery {
     SEPTET_RETURN_IF_ERROR(Save(histogram, "histogram"));
     GridOptions options;
     options.letters = true;
+    options.dots_per_inch = 110;
     return Save(Figure::Grid(2, 2, {lines, bars, scatter, histogram}, options),
                 "panels");
   }
@@ -163,6 +164,7 @@ class Gallery {
     }
     ConfusionMatrixOptions confusion;
     confusion.title = "Fashion-MNIST, 10,000 test images";
+    confusion.dots_per_inch = 110;
     SEPTET_RETURN_IF_ERROR(
         Save(ConfusionMatrix(counts, classes, confusion), "confusion_matrix"));
 
@@ -340,12 +342,12 @@ class Gallery {
     SEPTET_RETURN_IF_ERROR(Save(
         Figure::HeatMap({1, 1, {0.25}}, HeatMapOptions()), "hard_one_cell"));
 
-    Series dense{"a million points", {}, {}};
-    for (int i = 0; i < 1000000; ++i) {
+    Series dense{"noise", {}, {}};
+    for (int i = 0; i < 100000; ++i) {
       dense.x.push_back(i);
-      dense.y.push_back(std::sin(i * 1e-5) + 0.3 * Normal());
+      dense.y.push_back(std::sin(i * 1e-4) + 0.3 * Normal());
     }
-    options.title = "A million points";
+    options.title = "A hundred thousand points";
     options.width_inches = 4.5;
     return Save(Figure::Lines({dense}, options), "hard_dense");
   }

@@ -284,7 +284,7 @@ HeatMapPanel::Layout HeatMapPanel::MakeLayout(const Font& font,
   need.left = std::max(need.left, layout.x.overhang + kGap);
   need.bottom = 2 * kGap + kTickLength + layout.x.extent;
   if (!options_.x.label.empty() || !layout.x.offset.empty()) {
-    need.bottom += 1.15 * label;
+    need.bottom += 1.15 * label + 1.5;
   }
   need.top = 2 * kGap + layout.title.height() + MapTitle() +
              (layout.title.lines.empty() ? 0 : kGap);
@@ -407,7 +407,7 @@ void HeatMapPanel::DrawSides(Canvas& canvas, const Rect& frame,
                    side.degrees == 90 ? top - 0.5 : top + 0.2 * side.size},
                   style);
     }
-    const double baseline = top + side.extent + Font::kAscent * label;
+    const double baseline = top + side.extent + 1.5 + Font::kAscent * label;
     if (!side.offset.empty()) {
       canvas.Text(side.offset, {frame.right(), baseline},
                   {side.size, Align::kRight});

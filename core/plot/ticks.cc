@@ -92,14 +92,17 @@ TickLabel Power(absl::string_view prefix, int exponent) {
           absl::StrCat(exponent < 0 ? kMinus : "", std::abs(exponent)), ""};
 }
 
-// With a factor of its own, as labels of a logarithmic axis are written.
-TickLabel LogLabel(int mantissa, int exponent) {
+// tenths / 10 * 10^exponent, as labels of a logarithmic axis are written.
+TickLabel LogLabel(int tenths, int exponent) {
+  const int digits = tenths % 10 == 0 ? 0 : 1;
   if (exponent >= -3 && exponent < 5) {
-    return {FixedNumber(Scaled(mantissa, exponent), std::max(0, -exponent)), "",
-            ""};
+    return {FixedNumber(Scaled(tenths, exponent - 1),
+                        std::max(0, digits - exponent)),
+            "", ""};
   }
-  if (mantissa == 1) return Power("", exponent);
-  return Power(absl::StrCat(mantissa, kTimes), exponent);
+  if (tenths == 10) return Power("", exponent);
+  return Power(absl::StrCat(FixedNumber(tenths / 10.0, digits), kTimes),
+               exponent);
 }
 
 Ticks Label(const Steps& steps, double low, double high) {
@@ -116,7 +119,9 @@ Ticks Label(const Steps& steps, double low, double high) {
   // Digits from the leading one of the greatest to the last one of the step.
   if (greatest > 0 && Exponent(greatest) - Exponent(step) + 1 > kMostDigits) {
     const int exponent = Exponent(high - low) + 1;
-    summand = Scaled(std::floor(Scaled(low, -exponent) + 1e-9), exponent);
+    // The limits have more digits than the ticks between them.
+    const double lowest = result.values.front();
+    summand = Scaled(std::floor(Scaled(lowest, -exponent) + 1e-9), exponent);
     greatest = std::max(std::fabs(result.values.front() - summand),
                         std::fabs(result.values.back() - summand));
   }
@@ -214,21 +219,29 @@ Ticks LogTicks(double low, double high, int most) {
     return result;
   }
 
-  for (int e = first - 1; e <= last; ++e) {
-    for (int m = 1; m <= 9; ++m) {
-      const double value = Scaled(m, e);
-      const bool labelled = m == 1 || m == 2 || m == 5;
-      if (value < low * (1 - 1e-12) || value > high * (1 + 1e-12)) continue;
-      if (labelled) {
+  // Tenths, of which the first set is taken that gives a few ticks.
+  const std::vector<int> sets[] = {{10, 20, 50}, {10, 15, 20, 30, 50, 70}};
+  for (const std::vector<int>& mantissas : sets) {
+    result = Ticks();
+    for (int e = first - 1; e <= last; ++e) {
+      for (const int m : mantissas) {
+        const double value = Scaled(m, e - 1);
+        if (value < low * (1 - 1e-12) || value > high * (1 + 1e-12)) continue;
         result.values.push_back(clamp(value));
         result.labels.push_back(LogLabel(m, e));
-      } else {
-        result.minor.push_back(value);
+      }
+      for (int m = 1; m <= 9; ++m) {
+        const double value = Scaled(m, e);
+        if (value < low || value > high) continue;
+        if (std::find(mantissas.begin(), mantissas.end(), 10 * m) ==
+            mantissas.end()) {
+          result.minor.push_back(value);
+        }
       }
     }
+    const int count = static_cast<int>(result.values.size());
+    if (count >= 3 && count <= most) return result;
   }
-  const int count = static_cast<int>(result.values.size());
-  if (count >= std::min(most, 3) && count <= most) return result;
   return LinearTicks(low, high, most);
 }
 

@@ -38,7 +38,8 @@ Ticks WholeTicks(double low, double high, int most);
 
 // At most `most` >= 1 powers of ten, every one, second, third, fifth or so on,
 // minor ticks at 2, 3, ... 9 times each. Where less than two powers of ten lie
-// between, ticks at 1, 2 and 5 times powers of ten, or linear ones. 0 < low <
+// between, ticks at 1, 2 and 5 (or 1, 1.5, 2, 3, 5 and 7) times powers of ten,
+// or linear ones. 0 < low <
 // high.
 Ticks LogTicks(double low, double high, int most);
 
