@@ -20,7 +20,6 @@ clang-format            command clang-format
 dataset-fashion-mnist   file    /usr/share/datasets/fashion-mnist/train-images-idx3-ubyte.gz
 fonts-dejavu-core       file    /usr/share/fonts/truetype/dejavu/DejaVuSans.ttf
 fortunes                file    /usr/share/games/fortunes/science
-fortunes-min            file    /usr/share/games/fortunes/literature
 g++                     command g++
 git                     command git
 googletest              file    /usr/src/googletest/CMakeLists.txt
