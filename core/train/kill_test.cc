@@ -40,7 +40,7 @@ namespace {
 
 using ::testing::HasSubstr;
 
-constexpr int kSteps = 60;
+constexpr int kSteps = 45;
 
 int64_t Number(const char* variable, int64_t otherwise) {
   const char* text = std::getenv(variable);
@@ -58,8 +58,8 @@ std::string Folder(absl::string_view name) {
 std::vector<std::string> Command(const std::string& folder) {
   return {Runfile("core/train/kill_test_program"),
           absl::StrCat("--out=", folder), "--set",
-          absl::StrCat("train.steps=", kSteps), "--set", "train.log_every=4",
-          "--set", "train.evaluate_every=10",
+          absl::StrCat("train.steps=", kSteps), "--set", "train.log_every=5",
+          "--set", "train.evaluate_every=9",
           // Much of the time goes into saving.
           "--set", "train.checkpoint_every=3"};
 }
@@ -123,7 +123,7 @@ class KillTest : public ::testing::Test {
     }
     SEPTET_ASSERT_OK_AND_ASSIGN(const std::vector<MetricRow> rows,
                                 ReadMetrics(Folder("whole/metrics.jsonl")));
-    ASSERT_EQ(rows.size(), kSteps / 4 + kSteps / 10);
+    ASSERT_EQ(rows.size(), kSteps / 5 + kSteps / 9);
     // It learns: there is something to lose.
     EXPECT_LT(rows[rows.size() - 2].values.at("loss"),
               rows.front().values.at("loss") / 2);

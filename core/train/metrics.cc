@@ -225,6 +225,13 @@ struct MetricWriter::Files {
   AppendFile rows;
   AppendFile events;
   int64_t last_step = 0;
+  Position count{0, 0};
+
+  absl::Status Add(const events::Event& event) {
+    SEPTET_RETURN_IF_ERROR(events.Append(EventRecord(event)));
+    ++count.events;
+    return absl::OkStatus();
+  }
 
   absl::Status CheckStep(int64_t step) const {
     if (step >= last_step) return absl::OkStatus();
@@ -248,7 +255,8 @@ MetricWriter& MetricWriter::operator=(MetricWriter&& other) noexcept = default;
 MetricWriter::~MetricWriter() = default;
 
 absl::StatusOr<MetricWriter> MetricWriter::Open(absl::string_view folder,
-                                                int64_t resume_step) {
+                                                int64_t resume_step,
+                                                const Position& position) {
   auto files = std::make_unique<Files>();
   const std::string rows_path = absl::StrCat(folder, "/", kRowsName);
   const std::string events_path = absl::StrCat(folder, "/", kEventsName);
@@ -265,8 +273,11 @@ absl::StatusOr<MetricWriter> MetricWriter::Open(absl::string_view folder,
     if (!damage.ok() && HasRowUpTo(resume_step, text, rows.size())) {
       return damage;
     }
-    for (size_t i = 0; i < rows.size() && rows[i].step <= resume_step; ++i) {
+    for (size_t i = 0; i < rows.size() && rows[i].step <= resume_step &&
+                       files->count.rows < position.rows;
+         ++i) {
       rows_end = ends[i];
+      ++files->count.rows;
       files->last_step = std::max(files->last_step, rows[i].step);
     }
     SEPTET_ASSIGN_OR_RETURN(const std::string bytes, ReadIfThere(events_path));
@@ -274,15 +285,18 @@ absl::StatusOr<MetricWriter> MetricWriter::Open(absl::string_view folder,
     EventFileContent content;
     ParseEvents(bytes, events_path, &content).IgnoreError();
     for (size_t i = 0; i < content.events.size(); ++i) {
-      if (content.events[i].step() > resume_step) break;
+      if (content.events[i].step() > resume_step ||
+          files->count.events >= position.events) {
+        break;
+      }
       events_end = content.ends[i];
+      ++files->count.events;
     }
   }
   SEPTET_RETURN_IF_ERROR(files->rows.Open(rows_path, rows_end));
   SEPTET_RETURN_IF_ERROR(files->events.Open(events_path, events_end));
   if (events_end == 0) {
-    SEPTET_RETURN_IF_ERROR(
-        files->events.Append(EventRecord(VersionEvent(WallSeconds()))));
+    SEPTET_RETURN_IF_ERROR(files->Add(VersionEvent(WallSeconds())));
   }
   return MetricWriter(std::move(files));
 }
@@ -307,16 +321,15 @@ absl::Status MetricWriter::Write(
   line += "}\n";
   SEPTET_RETURN_IF_ERROR(files_->rows.Append(line));
   files_->last_step = step;
-  return files_->events.Append(
-      EventRecord(ScalarsEvent(WallSeconds(), step, values)));
+  ++files_->count.rows;
+  return files_->Add(ScalarsEvent(WallSeconds(), step, values));
 }
 
 absl::Status MetricWriter::WriteText(int64_t step, absl::string_view name,
                                      absl::string_view text) {
   SEPTET_RETURN_IF_ERROR(files_->CheckStep(step));
   SEPTET_RETURN_IF_ERROR(JsonString(name).status()) << "metrics: name";
-  return files_->events.Append(
-      EventRecord(TextEvent(WallSeconds(), step, name, text)));
+  return files_->Add(TextEvent(WallSeconds(), step, name, text));
 }
 
 absl::Status MetricWriter::WriteImage(int64_t step, absl::string_view name,
@@ -325,8 +338,10 @@ absl::Status MetricWriter::WriteImage(int64_t step, absl::string_view name,
   SEPTET_RETURN_IF_ERROR(JsonString(name).status()) << "metrics: name";
   SEPTET_ASSIGN_OR_RETURN(const events::Event event,
                           ImageEvent(WallSeconds(), step, name, png));
-  return files_->events.Append(EventRecord(event));
+  return files_->Add(event);
 }
+
+MetricWriter::Position MetricWriter::position() const { return files_->count; }
 
 absl::Status MetricWriter::Sync() {
   SEPTET_RETURN_IF_ERROR(files_->rows.Sync());

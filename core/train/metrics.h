@@ -54,14 +54,25 @@ class MetricWriter {
   static constexpr char kRowsName[] = "metrics.jsonl";
   static constexpr char kEventsName[] = "events.out.tfevents.0";
 
-  // Opens both files in `folder`, which exists, to add to them. Rows of steps
-  // after resume_step are cut off first, and so is whatever is torn; with -1
-  // all of them.
-  // An event file is cut where it is damaged.
+  // How much there is: what a checkpoint remembers.
+  struct Position {
+    int64_t rows = INT64_MAX;
+    int64_t events = INT64_MAX;
+  };
+
+  // Opens both files in `folder`, which exists, to add to them. What is of
+  // steps after resume_step or behind `position` is cut off first, and so is
+  // whatever is torn; with -1 everything. An event file is cut where it is
+  // damaged.
   // Errors: those of core/base/file.h; DataLoss, with file and line, for rows
   // that are damaged before one that is to be kept. Nothing is cut then.
   static absl::StatusOr<MetricWriter> Open(absl::string_view folder,
-                                           int64_t resume_step);
+                                           int64_t resume_step,
+                                           const Position& position);
+  static absl::StatusOr<MetricWriter> Open(absl::string_view folder,
+                                           int64_t resume_step) {
+    return Open(folder, resume_step, Position());
+  }
 
   MetricWriter(MetricWriter&& other) noexcept;
   MetricWriter& operator=(MetricWriter&& other) noexcept;
@@ -83,6 +94,9 @@ class MetricWriter {
 
   // On disk when it returns OK.
   absl::Status Sync();
+
+  // Of what has been written, in this process and before.
+  Position position() const;
 
  private:
   struct Files;

@@ -162,6 +162,26 @@ TEST(MetricsTest, ResumingCutsBoth) {
   EXPECT_THAT(EventStepsOf(folder), ElementsAre());
 }
 
+TEST(MetricsTest, ResumesAtAPosition) {
+  const std::string folder = Folder("position");
+  MetricWriter::Position position;
+  {
+    MetricWriter writer = Open(folder, -1);
+    SEPTET_ASSERT_OK(writer.Write(1, {{"x", 1}}));
+    SEPTET_ASSERT_OK(writer.WriteText(1, "note", "text"));
+    position = writer.position();
+    SEPTET_ASSERT_OK(writer.Write(1, {{"y", 2}}));
+  }
+  EXPECT_EQ(position.rows, 1);
+  EXPECT_EQ(position.events, 3);
+  SEPTET_ASSERT_OK_AND_ASSIGN(const MetricWriter writer,
+                              MetricWriter::Open(folder, 1, position));
+  EXPECT_THAT(StepsOf(folder), ElementsAre(1));
+  EXPECT_THAT(EventStepsOf(folder), ElementsAre(1, 1));
+  EXPECT_EQ(writer.position().rows, 1);
+  EXPECT_EQ(writer.position().events, 3);
+}
+
 TEST(MetricsTest, TornEndsAreCut) {
   const std::string folder = Folder("torn");
   {

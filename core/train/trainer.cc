@@ -81,6 +81,7 @@ struct LoopState {
   Metrics train;
   Metrics evaluation;
   bool evaluation_due = false;
+  MetricWriter::Position reported;  // up to the checkpoint
 
   void Add(const Metrics& metrics) {
     for (size_t i = 0; i < metrics.size(); ++i) {
@@ -131,6 +132,8 @@ struct LoopState {
       add("evaluation", 1, value, name);
     }
     if (evaluation_due) add("evaluation_due", 1, 0, "");
+    add("rows", reported.rows, 0, "");
+    add("events", reported.events, 0, "");
     return text;
   }
 
@@ -156,6 +159,10 @@ struct LoopState {
         state.evaluation.emplace_back(std::move(name), value);
       } else if (good && words[0] == "evaluation_due") {
         state.evaluation_due = true;
+      } else if (good && words[0] == "rows") {
+        state.reported.rows = count;
+      } else if (good && words[0] == "events") {
+        state.reported.events = count;
       } else {
         return absl::DataLossError(absl::StrCat(
             "'", kLoopState, "': cannot read the line ", QuoteName(line)));
@@ -221,8 +228,9 @@ class Loop {
         return checkpoint.status();
       }
     }
-    SEPTET_ASSIGN_OR_RETURN(metrics_,
-                            MetricWriter::Open(folder_.path(), rows_until));
+    SEPTET_ASSIGN_OR_RETURN(
+        metrics_,
+        MetricWriter::Open(folder_.path(), rows_until, state_.reported));
     return absl::OkStatus();
   }
 
@@ -339,6 +347,7 @@ class Loop {
       SEPTET_RETURN_IF_ERROR(CheckName(name));
     }
     checkpoint.step = step_;
+    state_.reported = metrics_->position();
     checkpoint.text[kLoopState] = state_.ToText();
     // A checkpoint must not be on disk before the rows up to its step.
     SEPTET_RETURN_IF_ERROR(metrics_->Sync());

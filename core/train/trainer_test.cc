@@ -263,6 +263,14 @@ TEST(TrainerTest, AnEvaluationThatASignalStopsIsMadeUpFor) {
           setting.Run(&task).status(),
           StatusIs(absl::StatusCode::kCancelled,
                    HasSubstr(absl::StrCat(at, " of 10 steps are done"))));
+      if (at == 5) {
+        // Made up for, and lost before the next checkpoint.
+        CountingTask lost;
+        lost.on_step = [](int64_t) { return absl::InternalError("stop"); };
+        EXPECT_FALSE(setting.Run(&lost, true).ok());
+        EXPECT_EQ(lost.calls[1], "evaluate 5");
+        EXPECT_THAT(setting.File("metrics.jsonl"), HasSubstr("held_out"));
+      }
       CountingTask again;
       SEPTET_ASSERT_OK_AND_ASSIGN(const TrainSummary summary,
                                   setting.Run(&again, true));
