@@ -4,6 +4,7 @@
 #include <cmath>
 #include <cstddef>
 #include <cstdint>
+#include <limits>
 #include <memory>
 #include <optional>
 #include <set>
@@ -101,6 +102,63 @@ std::vector<double> Dash(LineStyle style) {
   }
   return {5, 1.7, 1.2, 1.7};
 }
+
+// Which small squares of a frame something is drawn in: bounded, however much
+// is drawn.
+class Occupancy {
+ public:
+  explicit Occupancy(const Rect& frame)
+      : frame_(frame),
+        columns_(1 + static_cast<int>(frame.width / kCell)),
+        rows_(1 + static_cast<int>(frame.height / kCell)),
+        taken_(static_cast<size_t>(columns_) * rows_) {}
+
+  void Add(Point p) {
+    if (frame_.Contains(p)) taken_[Row(p.y) * columns_ + Column(p.x)] = true;
+  }
+  // The line from a to b, both in the frame.
+  void AddSegment(Point a, Point b) {
+    const double length = std::hypot(b.x - a.x, b.y - a.y);
+    const int pieces = 1 + static_cast<int>(2 * length / kCell);
+    for (int i = 0; i <= pieces; ++i) {
+      const double t = static_cast<double>(i) / pieces;
+      Add({a.x + t * (b.x - a.x), a.y + t * (b.y - a.y)});
+    }
+  }
+  void AddBox(const Rect& box) {
+    for (int r = Row(box.y); r <= Row(box.bottom()); ++r) {
+      for (int c = Column(box.x); c <= Column(box.right()); ++c) {
+        taken_[r * columns_ + c] = true;
+      }
+    }
+  }
+  // Squares of `box` that are taken.
+  int Count(const Rect& box) const {
+    int count = 0;
+    for (int r = Row(box.y); r <= Row(box.bottom()); ++r) {
+      for (int c = Column(box.x); c <= Column(box.right()); ++c) {
+        count += taken_[r * columns_ + c];
+      }
+    }
+    return count;
+  }
+
+ private:
+  static constexpr double kCell = 2;  // points
+
+  int Row(double y) const {
+    return std::min(std::max(static_cast<int>((y - frame_.y) / kCell), 0),
+                    rows_ - 1);
+  }
+  int Column(double x) const {
+    return std::min(std::max(static_cast<int>((x - frame_.x) / kCell), 0),
+                    columns_ - 1);
+  }
+
+  Rect frame_;
+  int columns_, rows_;
+  std::vector<bool> taken_;
+};
 
 // As many points as a line can show: of those in a quarter of a point of x, the
 // first, least, greatest and last.
@@ -202,11 +260,10 @@ class AxesPanel : public Panel {
   LegendBlock MakeLegend(const Font& font, double widest, double tallest,
                          bool below) const;
   // The best place in the frame, and how much of the data it would cover.
-  std::pair<Point, size_t> BestPlace(const Layout& layout,
-                                     const LegendBlock& legend) const;
-  // Points of what is drawn, close enough to each other to find what a legend
-  // would cover; with the reference lines or without.
-  std::vector<Point> Obstacles(const Layout& layout, bool references) const;
+  std::pair<Point, int> BestPlace(const Layout& layout,
+                                  const LegendBlock& legend) const;
+  // What is drawn, with the reference lines or without.
+  Occupancy Obstacles(const Layout& layout, bool references) const;
 
   Point At(const Layout& layout, double x, double y) const {
     return {layout.frame.x + layout.frame.width * layout.x.Fraction(x),
@@ -564,31 +621,18 @@ Path AxesPanel::BinOutline(const Layout& layout, size_t i) const {
   return Polyline(ClipPolygon(std::move(points), layout.frame));
 }
 
-std::vector<Point> AxesPanel::Obstacles(const Layout& layout,
-                                        bool references) const {
-  constexpr double kSpacing = 3;
-  std::vector<Point> points;
+Occupancy AxesPanel::Obstacles(const Layout& layout, bool references) const {
+  Occupancy taken(layout.frame);
   const auto along = [&](const std::vector<Point>& line) {
     for (const std::vector<Point>& part : ClipPolyline(line, layout.frame)) {
       for (size_t k = 1; k < part.size(); ++k) {
-        const double dx = part[k].x - part[k - 1].x;
-        const double dy = part[k].y - part[k - 1].y;
-        const int pieces = 1 + static_cast<int>(std::hypot(dx, dy) / kSpacing);
-        for (int p = 0; p <= pieces; ++p) {
-          const double t = static_cast<double>(p) / pieces;
-          points.push_back({part[k - 1].x + t * dx, part[k - 1].y + t * dy});
-        }
+        taken.AddSegment(part[k - 1], part[k]);
       }
     }
   };
   for (size_t i = 0; i < series_.size(); ++i) {
     if (kind_ == Kind::kBars || kind_ == Kind::kHistogram) {
-      for (const Rect& box : Boxes(layout, i)) {
-        const double left = box.x, right = box.right();
-        for (double y = box.y; y <= box.bottom(); y += kSpacing) {
-          along({{left, y}, {right, y}});
-        }
-      }
+      for (const Rect& box : Boxes(layout, i)) taken.AddBox(box);
       if (kind_ == Kind::kHistogram) continue;
     }
     const double shift = kind_ == Kind::kBars ? BarShift(i, series_.size()) : 0;
@@ -601,14 +645,30 @@ std::vector<Point> AxesPanel::Obstacles(const Layout& layout,
     for (size_t k = 0; k < s.y.size(); ++k) {
       if (!std::isfinite(s.x[k]) || !std::isfinite(s.y[k])) continue;
       if (kind_ != Kind::kLines || HasMarkers(i)) {
-        points.push_back(At(layout, s.x[k] + shift, s.y[k]));
+        taken.Add(At(layout, s.x[k] + shift, s.y[k]));
       }
       if (s.low.empty() || !std::isfinite(s.low[k]) ||
           !std::isfinite(s.high[k])) {
         continue;
       }
-      along({At(layout, s.x[k] + shift, Grounded(s.low[k])),
-             At(layout, s.x[k] + shift, Grounded(s.high[k]))});
+      const Point low = At(layout, s.x[k] + shift, Grounded(s.low[k]));
+      const Point high = At(layout, s.x[k] + shift, Grounded(s.high[k]));
+      along({low, high});
+      // A band fills what lies between this and the last.
+      if (kind_ != Kind::kLines || k == 0 || !std::isfinite(s.x[k - 1]) ||
+          !std::isfinite(s.low[k - 1]) || !std::isfinite(s.high[k - 1])) {
+        continue;
+      }
+      const Point low0 = At(layout, s.x[k - 1], Grounded(s.low[k - 1]));
+      const Point high0 = At(layout, s.x[k - 1], Grounded(s.high[k - 1]));
+      const Rect& f = layout.frame;
+      const double from = std::max(std::min(low0.x, low.x), f.x);
+      const double to = std::min(std::max(low0.x, low.x), f.right());
+      for (double x = from; x < to; x += 2) {
+        const double u = (x - low0.x) / (low.x - low0.x);
+        along({{x, low0.y + u * (low.y - low0.y)},
+               {x, high0.y + u * (high.y - high0.y)}});
+      }
     }
     if (bar_values_) {
       for (const Rect& box : Boxes(layout, i)) {
@@ -616,7 +676,7 @@ std::vector<Point> AxesPanel::Obstacles(const Layout& layout,
       }
     }
   }
-  if (!references) return points;
+  if (!references) return taken;
   for (const ReferenceLine& line : options_.y_lines) {
     const double y = At(layout, x_.low, line.value).y;
     along({{layout.frame.x, y}, {layout.frame.right(), y}});
@@ -625,12 +685,12 @@ std::vector<Point> AxesPanel::Obstacles(const Layout& layout,
     const double x = At(layout, line.value, y_.low).x;
     along({{x, layout.frame.y}, {x, layout.frame.bottom()}});
   }
-  return points;
+  return taken;
 }
 
-std::pair<Point, size_t> AxesPanel::BestPlace(const Layout& layout,
-                                              const LegendBlock& legend) const {
-  const std::vector<Point> obstacles = Obstacles(layout, true);
+std::pair<Point, int> AxesPanel::BestPlace(const Layout& layout,
+                                           const LegendBlock& legend) const {
+  const Occupancy taken = Obstacles(layout, true);
   constexpr double kPad = 4;
   const Rect& f = layout.frame;
   const double left = f.x + kPad, right = f.right() - kPad - legend.width;
@@ -639,13 +699,11 @@ std::pair<Point, size_t> AxesPanel::BestPlace(const Layout& layout,
   const Point places[] = {{right, top},    {left, top},   {right, bottom},
                           {left, bottom},  {center, top}, {center, bottom},
                           {right, middle}, {left, middle}};
-  std::pair<Point, size_t> best = {places[0], obstacles.size() + 1};
+  std::pair<Point, int> best = {places[0], std::numeric_limits<int>::max()};
   for (const Point& place : places) {
     const Rect box =
-        Rect{place.x, place.y, legend.width, legend.height}.Grown(3);
-    const size_t covered = static_cast<size_t>(
-        std::count_if(obstacles.begin(), obstacles.end(),
-                      [&](Point p) { return box.Contains(p); }));
+        Rect{place.x, place.y, legend.width, legend.height}.Grown(2);
+    const int covered = taken.Count(box);
     if (covered < best.second) best = {place, covered};
   }
   return best;
@@ -880,7 +938,7 @@ void AxesPanel::DrawReferenceLines(Canvas& canvas, const Layout& layout) const {
   const Stroke stroke = {{kFrame, 1}, 0.8, {3, 2}};
   const double size = 0.92 * TickSize(options_);
   canvas.BeginGroup("reference-lines");
-  const std::vector<Point> obstacles = Obstacles(layout, false);
+  const Occupancy taken = Obstacles(layout, false);
   for (const ReferenceLine& line : options_.y_lines) {
     const double fraction = y_.Fraction(line.value);
     if (fraction < 0 || fraction > 1) continue;
@@ -891,22 +949,19 @@ void AxesPanel::DrawReferenceLines(Canvas& canvas, const Layout& layout) const {
         canvas.font().Fit(Printable(line.label), size, f.width);
     const double width = canvas.font().Width(text, size);
     // At the end and on the side where it covers least.
-    size_t least = obstacles.size() + 1;
-    Point best;
+    int least = std::numeric_limits<int>::max();
+    Point best = {f.x + 3, y - 2.5};
     for (const double x : {f.right() - 1 - width, f.x + 3}) {
       for (const double baseline : {y - 2.5, y + 2 + Font::kAscent * size}) {
         const Rect box = {x, baseline - Font::kAscent * size, width, size};
         if (box.y < f.y || box.bottom() > f.bottom()) continue;
-        const auto covered = static_cast<size_t>(
-            std::count_if(obstacles.begin(), obstacles.end(),
-                          [&](Point p) { return box.Grown(1).Contains(p); }));
+        const int covered = taken.Count(box);
         if (covered < least) {
           least = covered;
           best = {x, baseline};
         }
       }
     }
-    if (least > obstacles.size()) best = {f.x + 3, y - 2.5};
     canvas.Text(text, best,
                 {size, Align::kLeft, Vertical::kBaseline, 0, kFrame});
   }

@@ -165,10 +165,14 @@ CategoryTicks FitCategories(const std::vector<std::string>& names,
     // Leaning while there is room between the names, else upright.
     result.degrees = step >= 1.9 * result.size ? 40 : 90;
   }
-  const size_t stride =
-      level ? 1
-            : std::max<size_t>(1, static_cast<size_t>(std::ceil(
-                                      1.05 * result.size / step - 1e-9)));
+  size_t stride = 1;
+  if (!level) {
+    // Limits may be so far apart that all names fall together.
+    const double every =
+        std::ceil(1.05 * result.size / std::max(step, 1e-9) - 1e-9);
+    stride = static_cast<size_t>(
+        std::min(std::max(every, 1.0), static_cast<double>(all.size())));
+  }
   const double angle = result.degrees * kPi / 180;
   const double longest = level ? step : room / (along_x ? std::sin(angle) : 1);
   for (size_t i = 0; i < all.size(); i += stride) {

@@ -17,6 +17,7 @@
 #include "septet/core/base/file.h"
 #include "septet/core/base/status_macros.h"
 #include "septet/core/plot/canvas_impl.h"
+#include "septet/core/plot/color_map.h"
 #include "septet/core/plot/csv.h"
 #include "septet/core/plot/font_impl.h"
 #include "septet/core/plot/geometry_impl.h"
@@ -199,7 +200,10 @@ absl::StatusOr<Figure> AttentionMap(Matrix weights,
   if (options.x.label.empty()) options.x.label = "key";
   if (options.y.label.empty()) options.y.label = "query";
   if (options.color_label.empty()) options.color_label = "attention";
-  if (!options.min.has_value() && !options.log) options.min = 0;
+  if (!options.min.has_value() && !options.log &&
+      options.color_map != ColorMap::kDiverging) {
+    options.min = 0;
+  }
   return Figure::HeatMap(std::move(weights), std::move(options));
 }
 

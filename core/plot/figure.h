@@ -181,7 +181,7 @@ class Figure {
   static absl::StatusOr<Figure> Histogram(std::vector<Samples> samples,
                                           HistogramOptions options = {});
 
-  // A matrix as colours, with a colour bar.
+  // A matrix as colours, with a colour bar; at most 2^22 cells.
   static absl::StatusOr<Figure> HeatMap(Matrix matrix,
                                         HeatMapOptions options = {});
 
@@ -194,7 +194,7 @@ class Figure {
   // Images in a grid, row by row. images: [N, H, W] grey, or [N, H, W, C] with
   // C 1 (grey) or 3 (RGB); u8, or f32 and f64 between options.black and white
   // (beyond them clamped; NaN is magenta). captions: below the images; empty,
-  // or one an image.
+  // or one an image. At most 10,000 images and 2^24 values.
   static absl::StatusOr<Figure> ImageGrid(
       const Tensor& images, std::vector<std::string> captions = {},
       ImageGridOptions options = {});
@@ -253,7 +253,8 @@ absl::StatusOr<Figure> ConfusionMatrix(Matrix counts,
                                        ConfusionMatrixOptions options = {});
 
 // Which keys each query attends to: weights [queries, keys] with the tokens'
-// texts along both axes, spaces made visible. The scale begins at 0.
+// texts along both axes, spaces made visible. The scale begins at 0, unless it
+// is logarithmic or diverging.
 absl::StatusOr<Figure> AttentionMap(Matrix weights,
                                     std::vector<std::string> query_tokens,
                                     std::vector<std::string> key_tokens,

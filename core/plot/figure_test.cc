@@ -10,10 +10,12 @@
 #include <cstring>
 #include <limits>
 #include <string>
+#include <thread>
 #include <utility>
 #include <vector>
 
 #include "absl/status/status.h"
+#include "absl/status/statusor.h"
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_split.h"
 #include "absl/strings/string_view.h"
@@ -24,6 +26,7 @@
 #include "septet/core/base/status_testutil.h"
 #include "septet/core/plot/color_map.h"
 #include "septet/core/plot/series.h"
+#include "septet/core/random/stream.h"
 #include "septet/core/tensor/dtype.h"
 #include "septet/core/tensor/tensor.h"
 
@@ -418,6 +421,7 @@ std::vector<Figure> AllKinds() {
   std::vector<Figure> figures;
   FigureOptions options;
   options.title = "γ ≥ ² & <title>";
+  options.dots_per_inch = 72;
   options.x.label = "x";
   options.y_lines = {{0.5, "chance"}};
   figures.push_back(
@@ -439,6 +443,7 @@ std::vector<Figure> AllKinds() {
           .value());
   GridOptions grid;
   grid.title = "all";
+  grid.dots_per_inch = 72;
   grid.letters = true;
   figures.push_back(Figure::Grid(2, 3, figures, grid).value());
   return figures;
@@ -579,6 +584,13 @@ TEST(AttentionMapTest, TokensAlongBothAxes) {
       StatusIs(
           kInvalid,
           HasSubstr("x.categories has 1 names, want 2, as many as columns")));
+}
+
+TEST(AttentionMapTest, SignedDifferencesToo) {
+  HeatMapOptions options;
+  options.color_map = ColorMap::kDiverging;
+  SEPTET_EXPECT_OK(
+      AttentionMap({1, 2, {-0.25, 0.75}}, {"a"}, {"x", "y"}, options));
 }
 
 TEST(SaveTest, WritesThreeFilesAndTheFolder) {
@@ -782,6 +794,19 @@ TEST(ErrorTest, HeatMaps) {
   EXPECT_THAT(status({2, 1, {1, 2}}, options),
               StatusIs(kInvalid, HasSubstr("y.log is true, want min and max")));
   options = {};
+  options.x.categories = {"a"};
+  options.x.min = 0;
+  options.x.max = 1;
+  EXPECT_THAT(
+      status({1, 1, {1}}, options),
+      StatusIs(kInvalid, HasSubstr("x: categories are given with min")));
+  options = {};
+  options.y_lines = {{1, "a"}};
+  EXPECT_THAT(status({1, 1, {1}}, options),
+              StatusIs(kInvalid, HasSubstr("y_lines has 1 lines, want none")));
+  EXPECT_THAT(status({1, 40000, std::vector<double>(40000)}),
+              StatusIs(kInvalid, HasSubstr("32767 along a side")));
+  options = {};
   options.cell_digits = 99;
   EXPECT_THAT(status({1, 1, {1}}, options),
               StatusIs(kInvalid, HasSubstr("cell_digits is 99")));
@@ -835,6 +860,17 @@ TEST(ErrorTest, ImagesAndGrids) {
   EXPECT_THAT(status(good, {}, options),
               StatusIs(kInvalid, HasSubstr("2 row_labels, want 1")));
 
+  options = {};
+  options.y.label = "a";
+  EXPECT_THAT(status(good, {}, options),
+              StatusIs(kInvalid, HasSubstr("images have row_labels")));
+  options = {};
+  options.x_lines = {{1, "a"}};
+  EXPECT_THAT(status(good, {}, options),
+              StatusIs(kInvalid, HasSubstr("x_lines has 1 lines, want none")));
+  EXPECT_THAT(status(Tensor::Full({1, 1, 40000}, 7, DType::kU8).value()),
+              StatusIs(kInvalid, HasSubstr("at most 32767 pixels")));
+
   const Figure figure = Figure::Lines({{"", {0}, {0}}}).value();
   EXPECT_THAT(Figure::Grid(0, 1, {figure}),
               StatusIs(kInvalid, HasSubstr("a grid of 0 x 1, want 1 x 1")));
@@ -869,6 +905,125 @@ TEST(HardCaseTest, ManyPointsStaySmallAndKeepTheirPeaks) {
   for (const auto& [x, y] : SeriesPoints(svg, 0))
     highest = std::max(highest, y);
   EXPECT_NEAR(highest, 1, 1e-3);
+}
+
+TEST(HardCaseTest, NamesThatFallTogether) {
+  FigureOptions options;
+  options.x.categories = {"a", "b", "c"};
+  options.x.min = 0;
+  options.x.max = 1e300;
+  EXPECT_THAT(Svg(Figure::Lines({{"", {0, 1}, {0, 1}}}, options)),
+              Not(HasSubstr("nan")));
+}
+
+TEST(HardCaseTest, WhateverTheOptionsAFigureIsDrawnOrRefused) {
+  SEPTET_ASSERT_OK_AND_ASSIGN(const RandomStream random,
+                              RandomStream::Create(7, "figures"));
+  uint64_t next = 0;
+  const auto below = [&](uint32_t n) { return random.Below(next++, n); };
+  const auto number = [&]() -> double {
+    switch (below(12)) {
+      case 0:
+        return 0;
+      case 1:
+        return kNan;
+      case 2:
+        return kInf;
+      case 3:
+        return -1;
+      case 4:
+        return 1e9 + 1e-3 * random.Normal(next++);
+      case 5:
+        return std::pow(10.0, 290 * random.Normal(next++) / 4);
+      default:
+        return std::exp(2 * random.Normal(next++));
+    }
+  };
+  const auto values = [&](size_t n) {
+    std::vector<double> result;
+    while (result.size() < n) result.push_back(number());
+    return result;
+  };
+  const auto text = [&] { return std::string(below(5) * below(15), 'm'); };
+  int drawn = 0, refused = 0;
+  for (int i = 0; i < 300; ++i) {
+    HeatMapOptions options;
+    options.title = text();
+    options.width_inches = 0.5 + 0.1 * below(60);
+    if (below(3) == 0) options.height_inches = 0.5 + 0.1 * below(40);
+    options.font_points = 4 + below(20);
+    options.dots_per_inch = 30;
+    options.square_cells = below(2) == 0;
+    options.cell_digits = static_cast<int>(below(4)) - 1;
+    options.color_map = static_cast<ColorMap>(below(3));
+    for (AxisOptions* axis : {&options.x, &options.y}) {
+      axis->label = text();
+      axis->log = below(4) == 0;
+      if (below(6) == 0) axis->min = number();
+      if (below(6) == 0) axis->max = number();
+      if (below(6) == 0) axis->categories = {text(), text(), text()};
+    }
+    if (below(4) == 0) options.y_lines = {{number(), text()}};
+    std::vector<Series> series(1 + below(4));
+    for (Series& s : series) {
+      const size_t n = 1 + below(40);
+      s.label = text();
+      s.x = values(n);
+      s.y = values(n);
+      if (below(2) == 0) {
+        s.low = s.high = s.y;
+        for (double& v : s.high) v += std::fabs(v);
+      }
+    }
+    absl::StatusOr<Figure> figure = absl::UnknownError("");
+    switch (below(4)) {
+      case 0:
+        figure = Figure::Lines(series, options);
+        break;
+      case 1:
+        figure = Figure::Scatter(series, options);
+        break;
+      case 2: {
+        const int64_t rows = 1 + below(9), columns = 1 + below(9);
+        figure =
+            Figure::HeatMap({rows, columns, values(rows * columns)}, options);
+        break;
+      }
+      default: {
+        HistogramOptions histogram;
+        static_cast<FigureOptions&>(histogram) = options;
+        std::vector<double> finite;
+        for (const double v : values(60)) {
+          if (std::isfinite(v) && std::fabs(v) < 1e299) finite.push_back(v);
+        }
+        figure = Figure::Histogram({{"", finite}}, histogram);
+      }
+    }
+    if (!figure.ok()) {
+      ++refused;
+      EXPECT_THAT(figure, StatusIs(kInvalid, HasSubstr("want")));
+      continue;
+    }
+    ++drawn;
+    SEPTET_ASSERT_OK_AND_ASSIGN(const std::string svg, figure->Svg());
+    EXPECT_THAT(svg, Not(HasSubstr("nan"))) << i;
+    SEPTET_ASSERT_OK(figure->Png());
+  }
+  // Both happen often.
+  EXPECT_GT(drawn, 75);
+  EXPECT_GT(refused, 30);
+}
+
+TEST(FigureTest, ThreadsMayDrawTheSameFigure) {
+  const Figure figure = Figure::Lines({{"a", {0, 1}, {2, 3}}}).value();
+  const std::string png = figure.Png().value();
+  std::vector<std::string> drawn(3);
+  std::vector<std::thread> threads;
+  for (std::string& result : drawn) {
+    threads.emplace_back([&figure, &result] { result = figure.Png().value(); });
+  }
+  for (std::thread& thread : threads) thread.join();
+  for (const std::string& result : drawn) EXPECT_EQ(result, png);
 }
 
 TEST(HardCaseTest, SmallestFiguresWithTheLongestTexts) {

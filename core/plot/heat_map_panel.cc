@@ -39,7 +39,9 @@ constexpr Rgb kMissing = {0xd9, 0xd9, 0xd9};
 constexpr int64_t kMostRectangles = 2500;
 // Letters in cells are at least so large.
 constexpr double kLeastCellText = 3.5;
-constexpr int64_t kMostCells = 64 << 20;
+constexpr int64_t kMostCells = 4 << 20;
+// An image of cairo's has at most so many pixels along a side.
+constexpr int64_t kLongestSide = 32767;
 
 struct Map {
   std::string title;
@@ -559,11 +561,12 @@ void HeatMapPanel::AppendCsv(absl::string_view panel, std::string* csv) const {
 }
 
 absl::Status CheckMatrix(const Matrix& m, bool log) {
-  if (m.rows < 1 || m.columns < 1 || m.rows > kMostCells ||
-      m.columns > kMostCells || m.rows * m.columns > kMostCells) {
-    return absl::InvalidArgumentError(absl::StrCat(
-        "the matrix is ", m.rows, " x ", m.columns,
-        ", want at least 1 x 1 and at most ", kMostCells, " cells"));
+  if (m.rows < 1 || m.columns < 1 || m.rows > kLongestSide ||
+      m.columns > kLongestSide || m.rows * m.columns > kMostCells) {
+    return absl::InvalidArgumentError(
+        absl::StrCat("the matrix is ", m.rows, " x ", m.columns,
+                     ", want at least 1 x 1 and at most ", kMostCells,
+                     " cells and ", kLongestSide, " along a side"));
   }
   if (static_cast<int64_t>(m.values.size()) != m.rows * m.columns) {
     return absl::InvalidArgumentError(
@@ -588,6 +591,13 @@ absl::Status CheckSide(const AxisOptions& axis, int64_t count,
         absl::StrCat(name, ".categories has ", axis.categories.size(),
                      " names, want ", count, ", as many as ", what));
   }
+  if (!axis.categories.empty() &&
+      (axis.min.has_value() || axis.max.has_value() || axis.log)) {
+    return absl::InvalidArgumentError(absl::StrCat(
+        name,
+        ": categories are given with min, max or log, want one or the "
+        "other"));
+  }
   if (axis.min.has_value() != axis.max.has_value()) {
     return absl::InvalidArgumentError(
         absl::StrCat(name, ": only ", axis.min.has_value() ? "min" : "max",
@@ -604,6 +614,7 @@ absl::StatusOr<std::shared_ptr<const Panel>> Make(
     std::vector<Map> maps, const HeatMapOptions& options) {
   const std::string figure = FigureName(options.title);
   SEPTET_RETURN_IF_ERROR(CheckOptions(options)) << figure;
+  SEPTET_RETURN_IF_ERROR(CheckNoLines(options)) << figure;
   SEPTET_RETURN_IF_ERROR(CheckText(options.color_label, "color_label"))
       << figure;
   if (maps.empty()) {

@@ -30,7 +30,9 @@ namespace {
 
 constexpr double kGap = 3;
 constexpr int64_t kMostImages = 10000;
-constexpr int64_t kMostValues = 64 << 20;
+constexpr int64_t kMostValues = 16 << 20;
+// An image of cairo's has at most so many pixels along a side.
+constexpr int64_t kLongestSide = 32767;
 constexpr Rgb kNotANumber = {0xff, 0x00, 0xff};
 
 class ImagePanel : public Panel {
@@ -254,6 +256,18 @@ absl::StatusOr<std::shared_ptr<const Panel>> MakeImages(
   if (count > kMostImages || images.num_elements() > kMostValues) {
     return wrong(absl::StrCat("at most ", kMostImages, " images of ",
                               kMostValues, " values together"));
+  }
+  if (height > kLongestSide || width > kLongestSide) {
+    return wrong(
+        absl::StrCat("at most ", kLongestSide, " pixels along a side"));
+  }
+  SEPTET_RETURN_IF_ERROR(CheckNoLines(options)) << figure;
+  if (!options.x.label.empty() || !options.y.label.empty() ||
+      !options.x.categories.empty() || !options.y.categories.empty()) {
+    return absl::InvalidArgumentError(
+        absl::StrCat(figure,
+                     ": x or y has a label or categories, want none: "
+                     "images have row_labels and column_labels"));
   }
   if (options.columns < 0) {
     return absl::InvalidArgumentError(

@@ -95,6 +95,16 @@ absl::Status CheckOptions(const FigureOptions& options) {
   return CheckRange(options.dots_per_inch, 30, 1200, "dots_per_inch");
 }
 
+absl::Status CheckNoLines(const FigureOptions& options) {
+  if (options.x_lines.empty() && options.y_lines.empty()) {
+    return absl::OkStatus();
+  }
+  return absl::InvalidArgumentError(
+      absl::StrCat(options.x_lines.empty() ? "y_lines has " : "x_lines has ",
+                   std::max(options.x_lines.size(), options.y_lines.size()),
+                   " lines, want none: this kind of figure has no axes"));
+}
+
 TitleBlock MakeTitle(const Font& font, absl::string_view title, double size,
                      double width) {
   TitleBlock block;

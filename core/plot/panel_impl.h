@@ -77,6 +77,9 @@ absl::Status CheckText(absl::string_view text, absl::string_view field);
 // InvalidArgument for what no kind of figure takes.
 absl::Status CheckOptions(const FigureOptions& options);
 
+// InvalidArgument for reference lines where there are no axes for them.
+absl::Status CheckNoLines(const FigureOptions& options);
+
 // Sizes of text, as parts of the options' font_points.
 inline double TitleSize(const FigureOptions& o) { return 1.15 * o.font_points; }
 inline double TickSize(const FigureOptions& o) { return 0.88 * o.font_points; }
