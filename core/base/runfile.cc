@@ -13,6 +13,7 @@
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_join.h"
 #include "absl/strings/string_view.h"
+#include "absl/strings/strip.h"
 
 namespace septet {
 
@@ -30,8 +31,10 @@ absl::StatusOr<std::string> FindRunfile(absl::string_view path) {
   char program[PATH_MAX];
   const ssize_t size = readlink("/proc/self/exe", program, sizeof(program));
   if (size > 0 && size < static_cast<ssize_t>(sizeof(program))) {
-    roots.push_back(absl::StrCat(
-        absl::string_view(program, static_cast<size_t>(size)), ".runfiles"));
+    absl::string_view name(program, static_cast<size_t>(size));
+    // A new build has taken the place of the file that runs.
+    absl::ConsumeSuffix(&name, " (deleted)");
+    roots.push_back(absl::StrCat(name, ".runfiles"));
   }
   std::vector<std::string> tried;
   for (const std::string& root : roots) {

@@ -33,9 +33,9 @@ struct FeedForwardAttrs {
   ActivationKind kind;
 };
 
-// Hidden values of a block: five arrays of them take at most this, which leaves
-// half of a second-level cache of 1 MiB to the rows of x and y and the weights.
-constexpr int64_t kBlockBytes = 512 << 10;
+// Hidden values of a block: five arrays of them take at most this, what a
+// second-level cache holds; fewer rows a product would cost more than they save.
+constexpr int64_t kBlockBytes = 1 << 20;
 // Weights beyond this are read from beyond that cache once a block, which only
 // many rows pay for.
 constexpr int64_t kSmallWeightBytes = 256 << 10;
