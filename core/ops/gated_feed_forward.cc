@@ -34,7 +34,8 @@ struct FeedForwardAttrs {
 };
 
 // Hidden values of a block: five arrays of them take at most this, what a
-// second-level cache holds; fewer rows a product would cost more than they save.
+// second-level cache holds; fewer rows a product would cost more than they
+// save.
 constexpr int64_t kBlockBytes = 1 << 20;
 // Weights beyond this are read from beyond that cache once a block, which only
 // many rows pay for.
