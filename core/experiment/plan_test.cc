@@ -53,7 +53,7 @@ class PlanTest : public ::testing::Test {
   ExperimentRegistry registry_;
 };
 
-TEST_F(PlanTest, NoNameIsOneFlagshipAPackageAtQuick) {
+TEST_F(PlanTest, NoNameIsTheFlagshipsAtQuick) {
   EXPECT_THAT(Planned({}),
               ElementsAre("retention/recall", "rl/offline/hopper"));
   EXPECT_EQ(PlanRequest().preset, Preset::kQuick);

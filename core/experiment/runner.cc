@@ -328,7 +328,14 @@ std::vector<ExperimentResult> RunPlan(const Plan& plan,
     progress << result.name << ": "
              << (result.status.ok() ? OutcomeOf(result)
                                     : result.status.ToString())
-             << " (" << DurationText(result.seconds) << ")" << std::endl;
+             << " (" << DurationText(result.seconds);
+    // Those of all the seeds that it has at the preset.
+    if (result.seconds > planned.budget_seconds &&
+        planned.seeds <= planned.experiment->EffortOf(plan.preset).seeds) {
+      progress << ", above its budget of "
+               << DurationText(planned.budget_seconds);
+    }
+    progress << ")" << std::endl;
     results.push_back(std::move(result));
     if (InterruptExitCode(results.back().status) != 0) break;
   }

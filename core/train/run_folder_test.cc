@@ -10,6 +10,7 @@
 #include <sstream>
 #include <string>
 #include <utility>
+#include <vector>
 
 #include "absl/status/status.h"
 #include "absl/strings/str_cat.h"
@@ -28,8 +29,11 @@ namespace septet {
 namespace {
 
 using ::testing::AllOf;
+using ::testing::ElementsAre;
 using ::testing::EndsWith;
 using ::testing::HasSubstr;
+using ::testing::IsEmpty;
+using ::testing::MatchesRegex;
 using ::testing::Not;
 
 constexpr RunFolderOptions kPlain;
@@ -325,6 +329,38 @@ TEST(RunFolderTest, ADamagedManifestIsNamed) {
   bad(replaced("width: 32", "width: many"), absl::StatusCode::kInvalidArgument,
       "options_text");
   SEPTET_EXPECT_OK(CheckManifestText(good, run.manifest));
+}
+
+TEST(RunFolderTest, DifferencesOfARunAreNamed) {
+  ExampleRun run;
+  run.manifest.facts["data"] = "one";
+  SEPTET_ASSERT_OK_AND_ASSIGN(const RunFolder folder,
+                              run.Open("differences", kPlain));
+  SEPTET_ASSERT_OK_AND_ASSIGN(const std::string text,
+                              ReadFileToString(folder.Path("manifest.json")));
+  SEPTET_ASSERT_OK_AND_ASSIGN(std::vector<std::string> differences,
+                              ManifestDifferences(text, run.manifest));
+  EXPECT_THAT(differences, IsEmpty());
+  run.options.set_width(run.options.width() + 1);
+  run.manifest.facts["data"] = "two";
+  SEPTET_ASSERT_OK_AND_ASSIGN(differences,
+                              ManifestDifferences(text, run.manifest));
+  EXPECT_THAT(differences,
+              ElementsAre("data was one, is now two",
+                          MatchesRegex("width was .*, is now .*")));
+  // What CheckManifestText lets pass is none.
+  ExampleRun other;
+  other.manifest.facts["data"] = "one";
+  other.options.mutable_train()->set_log_every(7);
+  SEPTET_ASSERT_OK_AND_ASSIGN(differences,
+                              ManifestDifferences(text, other.manifest));
+  EXPECT_THAT(differences, IsEmpty());
+  other.manifest.tool = "other";
+  EXPECT_THAT(ManifestDifferences(text, other.manifest),
+              StatusIs(absl::StatusCode::kFailedPrecondition,
+                       "is of a run of 'a tool', not of 'other'"));
+  EXPECT_EQ(ManifestDifferences("{", other.manifest).status().code(),
+            absl::StatusCode::kDataLoss);
 }
 
 TEST(RunFolderTest, TheCommandLineGoesOn) {
