@@ -235,12 +235,12 @@ TEST_F(ReproduceTest, AFailingRunIsAnErrorOfItsOwn) {
   EXPECT_THAT(result.err, Not(HasSubstr("--help")));
 }
 
-TEST_F(ReproduceTest, ChangedThreadsGoOnWithAWarning) {
+TEST_F(ReproduceTest, AnyNumberOfThreadsGoesOn) {
   ProgramResult result = WithFakes({"retention/recall", "--threads=1"});
   EXPECT_EQ(result.exit_code, 0) << result.err;
   result = WithFakes({"retention/recall", "--threads=3"});
   EXPECT_EQ(result.exit_code, 0) << result.err;
-  EXPECT_THAT(result.err, HasSubstr("threads was 1, is now 3"));
+  EXPECT_THAT(result.err, Not(HasSubstr("warning")));
   EXPECT_THAT(result.err, HasSubstr("seed 1: was done before"));
 }
 
