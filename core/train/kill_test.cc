@@ -197,6 +197,7 @@ TEST_F(KillTest, SigintSavesAndSaysHowToResume) {
     const std::string folder =
         Folder(absl::StrCat("interrupted_", signal_number));
     std::vector<std::string> command = Command(folder);
+    command.push_back("--fresh");
     std::string how_to_resume;
     for (int64_t i = 0; how_to_resume.empty(); ++i) {
       ASSERT_LT(i, 40);
@@ -209,8 +210,6 @@ TEST_F(KillTest, SigintSavesAndSaysHowToResume) {
         if (WIFSIGNALED(state)) {
           EXPECT_EQ(WTERMSIG(state), signal_number);
         }
-        command = Command(folder);
-        command.push_back("--fresh");
         continue;
       }
       EXPECT_EQ(WEXITSTATUS(state), 128 + signal_number) << err;

@@ -33,8 +33,8 @@
 // returns InterruptedError with the command that goes on. A second signal ends
 // the process at once; the checkpoints on disk stay whole.
 //
-// Cost a step: about 1 us. Memory: a checkpoint is written from the tensors
-// where they are.
+// Cost a step: 0.2 us, and two writes to files a row. Memory: a checkpoint is
+// written from the tensors where they are.
 #ifndef SEPTET_CORE_TRAIN_TRAINER_H_
 #define SEPTET_CORE_TRAIN_TRAINER_H_
 
