@@ -928,6 +928,8 @@ void AxesPanel::DrawBars(Canvas& canvas, const Layout& layout, size_t i) const {
     }
     const Point at =
         At(layout, static_cast<double>(k) + BarShift(i, series_.size()), end);
+    // A bar that limits cut off has its end, and its number, elsewhere.
+    if (!layout.frame.Contains(at)) continue;
     canvas.Text(text, {at.x, up ? at.y - 2.5 : at.y + 2.5 + 0.75 * size},
                 {size, Align::kCenter});
   }

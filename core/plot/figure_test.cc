@@ -266,6 +266,26 @@ TEST(GeometryTest, BarsStandOnZeroInTheirGroups) {
   EXPECT_NEAR(first[1].first, (0.6 - 0.2 + 0.2 * 0.94) / 2.2, 1e-4);
 }
 
+TEST(GeometryTest, BarsBeyondTheLimitsHaveNoNumber) {
+  BarOptions options;
+  options.x.categories = {"a", "b"};
+  options.values = true;
+  options.y.min = 0;
+  options.y.max = 2;
+  const auto texts = [&](double second) {
+    const std::string series =
+        Group(Svg(Figure::Bars({{"", {}, {1, second}}}, options)), "series-0");
+    size_t count = 0;
+    for (size_t at = 0;
+         (at = series.find("translate(", at)) != std::string::npos; ++at) {
+      ++count;
+    }
+    return count;
+  };
+  EXPECT_GT(texts(1.5), texts(1e6));
+  EXPECT_GT(texts(1e6), 0u);
+}
+
 TEST(GeometryTest, HeatMapCells) {
   Matrix matrix{2, 3, {0, 1, 2, 3, 4, kNan}};
   HeatMapOptions options;
