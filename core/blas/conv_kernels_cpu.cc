@@ -147,6 +147,49 @@ HWY_INLINE void WeightTile(const ConvWeightTilesArgs<T>& args,
   }
 }
 
+// The same for elements of the patch that lie at taps[0], taps[1], ... from the
+// pixel's place: all of a small kernel over few channels, so that dy is read
+// once and not once a run.
+template <int kVectors, typename T, size_t... I>
+HWY_INLINE void WeightTapTile(const ConvWeightTilesArgs<T>& args,
+                              const int64_t* HWY_RESTRICT taps,
+                              std::index_sequence<I...> /*taps*/) {
+  const hn::ScalableTag<T> d;
+  using V = hn::Vec<decltype(d)>;
+  const size_t lanes = hn::Lanes(d);
+  const size_t width = kVectors * lanes;
+  T* HWY_RESTRICT const dw = args.dw;
+  V acc0[] = {hn::LoadU(d, dw + I * width)...};
+  V acc1[sizeof...(I)];
+  if constexpr (kVectors == 2) {
+    ((acc1[I] = hn::LoadU(d, dw + I * width + lanes)), ...);
+  }
+  const T* HWY_RESTRICT dy = args.dy;
+  const int64_t* HWY_RESTRICT const offsets = args.x_offsets;
+  const int64_t pixels = args.pixels;
+  for (int64_t p = 0; p < pixels; ++p, dy += width) {
+    const T* HWY_RESTRICT const row = args.x + offsets[p];
+    // As in ForwardTile: so many distances fit into no registers.
+    SEPTET_CONV_HIDE(taps);
+    const V v0 = hn::LoadU(d, dy);
+    if constexpr (kVectors == 2) {
+      const V v1 = hn::LoadU(d, dy + lanes);
+      const auto step = [&](T value, V& a0, V& a1) HWY_ATTR {
+        const V v = hn::Set(d, value);
+        a0 = hn::MulAdd(v, v0, a0);
+        a1 = hn::MulAdd(v, v1, a1);
+      };
+      (step(row[taps[I]], acc0[I], acc1[I]), ...);
+    } else {
+      ((acc0[I] = hn::MulAdd(hn::Set(d, row[taps[I]]), v0, acc0[I])), ...);
+    }
+  }
+  (hn::StoreU(acc0[I], d, dw + I * width), ...);
+  if constexpr (kVectors == 2) {
+    (hn::StoreU(acc1[I], d, dw + I * width + lanes), ...);
+  }
+}
+
 template <int kVectors, typename T, size_t kRows>
 void ForwardRows(const ConvTilesArgs<T>& args, int64_t first) {
   ForwardTile<kVectors>(args, first, std::make_index_sequence<kRows>());
@@ -154,6 +197,11 @@ void ForwardRows(const ConvTilesArgs<T>& args, int64_t first) {
 template <int kVectors, typename T, size_t kRows>
 void WeightRows(const ConvWeightTilesArgs<T>& args, const T* x, T* dw) {
   WeightTile<kVectors>(args, x, dw, std::make_index_sequence<kRows>());
+}
+
+template <int kVectors, typename T, size_t kTaps>
+void WeightTaps(const ConvWeightTilesArgs<T>& args, const int64_t* taps) {
+  WeightTapTile<kVectors>(args, taps, std::make_index_sequence<kTaps>());
 }
 
 // All tiles, by tables of those of 1, 2, ... rows.
@@ -175,6 +223,20 @@ void WeightTiles(const ConvWeightTilesArgs<T>& args,
                  std::index_sequence<N...> /*sizes*/) {
   using Rows = void (*)(const ConvWeightTilesArgs<T>&, const T*, T*);
   static constexpr Rows kRows[] = {&WeightRows<kVectors, T, N + 1>...};
+  constexpr int64_t kMost = sizeof...(N);
+  if (args.num_runs > 1 && args.run_length <= kMost / args.num_runs) {
+    using Taps = void (*)(const ConvWeightTilesArgs<T>&, const int64_t*);
+    static constexpr Taps kTaps[] = {&WeightTaps<kVectors, T, N + 1>...};
+    int64_t taps[kMost];
+    int64_t count = 0;
+    for (int64_t r = 0; r < args.num_runs; ++r) {
+      for (int64_t k = 0; k < args.run_length; ++k) {
+        taps[count++] = args.runs[r] + k;
+      }
+    }
+    if (count > 0) kTaps[count - 1](args, taps);
+    return;
+  }
   const size_t width = kVectors * hn::Lanes(hn::ScalableTag<T>());
   T* dw = args.dw;
   for (int64_t r = 0; r < args.num_runs; ++r) {
