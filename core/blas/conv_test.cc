@@ -125,6 +125,24 @@ Conv2dShape Square(int64_t n, int64_t h, int64_t w, int64_t c_in, int64_t c_out,
   return s;
 }
 
+// Kernels whose patch has few elements: all of them are one tile of the
+// gradient of the weights, up to the size where they no longer are.
+TYPED_TEST(ConvTest, FewChannelsAndSmallKernels) {
+  for (const int64_t c_in : {1, 2, 3, 4}) {
+    for (const int64_t c_out : {1, 7, 8, 16, 17, 32, 33}) {
+      for (const int64_t k : {1, 2, 3}) {
+        Compare<TypeParam>(Square(2, 7, 9, c_in, c_out, k, k / 2, 1));
+      }
+    }
+  }
+  // Runs that lie apart, by dilation and by groups.
+  Conv2dShape s = Square(2, 9, 11, 2, 6, 3, 1, 1);
+  s.dilation_h = s.dilation_w = 2;
+  Compare<TypeParam>(s);
+  s.groups = 2;
+  Compare<TypeParam>(s);
+}
+
 TYPED_TEST(ConvTest, ChannelsOfAllKinds) {
   for (const int64_t c_in : {1, 3, 5, 15, 16, 17, 64}) {
     for (const int64_t c_out : {1, 3, 5, 15, 16, 17, 33, 64}) {
