@@ -252,10 +252,10 @@ Experiment ByteLmExperiment() {
   bits.label = "held-out bits/byte";
   bits.paper = "3.082, 3.120 (PyTorch, 500 steps)";
   bits.comparison = Comparison::kAtMost;
-  // Five seeds gave 2.716 to 2.808, 2.760 in the mean. What is larger must do
-  // as well at least.
+  // Five seeds gave 2.716 to 2.808, 2.760 in the mean.
   bits.quick = 2.85;
-  bits.standard = 2.85;
+  // One seed had 2.54 half-way.
+  bits.standard = 2.6;
   Check trained;
   trained.metric = ContextMetric(1);
   trained.label = "last 32 bytes, bits/byte";
