@@ -21,7 +21,7 @@
 // sampler made anew goes on where another one was. Batch b is the same
 // whatever was asked before it.
 //
-// Cost: O(size) time at the first batch of another epoch (2 ms for 60,000
+// Cost: O(size) time at the first batch of another epoch (1 ms for 60,000
 // items), 8 bytes an item; nothing but a division within an epoch.
 // One thread at a time.
 #ifndef SEPTET_CORE_DATA_EPOCH_SAMPLER_H_
