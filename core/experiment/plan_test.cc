@@ -127,7 +127,7 @@ TEST_F(PlanTest, TextShowsTotalsAndEachExperiment) {
   SEPTET_ASSERT_OK_AND_ASSIGN(Plan plan, MakePlan(registry_, {}, kRate));
   EXPECT_EQ(PlanText(plan),
             "Plan: 2 experiments at preset quick, ETA 20 s at 0.10 GFLOP/s "
-            "(25% of the peak), budget 1 min 0 s.\n"
+            "(35% of the peak), budget 1 min 0 s.\n"
             "  experiment         kind       seeds  ETA   budget  claim\n"
             "  retention/recall   gated      1      10 s  30 s    Claim of "
             "retention/recall.\n"
@@ -170,7 +170,7 @@ TEST(EmptyPlanTest, SaysThatNothingIsRegistered) {
   EXPECT_THAT(plan.experiments, IsEmpty());
   EXPECT_EQ(PlanText(plan),
             "Plan: 0 experiments at preset quick, ETA 0.0 s at "
-            "2.50 GFLOP/s (25% of the peak), budget 0.0 s.\n"
+            "2.50 GFLOP/s (35% of the peak), budget 0.0 s.\n"
             "No experiments are registered in this program, so there is "
             "nothing to run.\n");
   EXPECT_EQ(ListText({}), "No experiments are registered in this program.\n");
