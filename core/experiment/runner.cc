@@ -275,8 +275,9 @@ absl::Status RunOne(const PlannedExperiment& planned, Preset preset, bool fresh,
   return absl::OkStatus();
 }
 
-// "passed", "missed", "error".
+// "passed", "missed", "interrupted", "error".
 std::string OutcomeOf(const ExperimentResult& result) {
+  if (InterruptExitCode(result.status) != 0) return "interrupted";
   if (!result.status.ok()) return "error";
   return result.passed() ? "passed" : "missed";
 }
@@ -326,8 +327,8 @@ std::vector<ExperimentResult> RunPlan(const Plan& plan,
         std::chrono::duration<double>(std::chrono::steady_clock::now() - start)
             .count();
     progress << result.name << ": "
-             << (result.status.ok() ? OutcomeOf(result)
-                                    : result.status.ToString())
+             << (OutcomeOf(result) == "error" ? result.status.ToString()
+                                              : OutcomeOf(result))
              << " (" << DurationText(result.seconds);
     // Those of all the seeds that it has at the preset.
     if (result.seconds > planned.budget_seconds &&

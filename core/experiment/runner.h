@@ -74,8 +74,8 @@ std::string ResultsText(const std::vector<ExperimentResult>& results);
 absl::Status ResultsStatus(const std::vector<ExperimentResult>& results);
 
 // One line of JSON: the preset, how many passed and failed, and for each
-// experiment its name, status code, verdict ("passed", "missed", "error") and
-// seconds.
+// experiment its name, status code, verdict ("passed", "missed", "interrupted",
+// "error") and seconds.
 std::string ResultsJson(const Plan& plan,
                         const std::vector<ExperimentResult>& results);
 

@@ -449,7 +449,10 @@ TEST_F(RunnerTest, ASignalStopsBetweenSeeds) {
                   "same command goes on from there, without --fresh if that "
                   "was given")));
   EXPECT_EQ(InterruptExitCode(ResultsStatus(results_)), 128 + SIGTERM);
-  EXPECT_THAT(ResultsJson(plan_, results_), HasSubstr("CANCELLED"));
+  EXPECT_THAT(
+      ResultsJson(plan_, results_),
+      HasSubstr("\"status\":\"CANCELLED\",\"verdict\":\"interrupted\""));
+  EXPECT_THAT(progress_, HasSubstr("\na/one: interrupted ("));
   signals = false;
   InterruptScope scope;
   RunSeeds(3);
