@@ -10,7 +10,6 @@
 #include <memory>
 #include <ostream>
 #include <string>
-#include <thread>
 #include <utility>
 #include <vector>
 
@@ -27,7 +26,6 @@
 #include "septet/core/base/file.h"
 #include "septet/core/base/signals.h"
 #include "septet/core/base/status_macros.h"
-#include "septet/core/base/thread_pool.h"
 #include "septet/core/experiment/registry.h"
 #include "septet/core/plot/figure.h"
 #include "septet/core/plot/series.h"
@@ -105,10 +103,6 @@ absl::StatusOr<std::string> Sample(const ByteLm& model,
 
 absl::StatusOr<SeedResult> RunSeed(const SeedContext& context) {
   const auto& options = context.OptionsAs<ByteLmOptions>();
-  ThreadPool pool(static_cast<int>(
-      std::clamp(std::thread::hardware_concurrency(), 1u,
-                 static_cast<unsigned>(ThreadPool::kMaxThreads))));
-  const ScopedThreadPool scope(&pool);
   SEPTET_ASSIGN_OR_RETURN(const ByteCorpus corpus, ReadCorpus(options.data()));
   *context.progress << corpus.ToString() << std::endl;
   SEPTET_ASSIGN_OR_RETURN(const std::unique_ptr<ByteLmTask> task,
