@@ -23,6 +23,7 @@
 #include "absl/strings/str_format.h"
 #include "absl/strings/str_split.h"
 #include "absl/strings/string_view.h"
+#include "absl/utility/utility.h"
 #include "septet/core/base/signals.h"
 #include "septet/core/base/status_macros.h"
 #include "septet/core/config/setter.h"
@@ -397,7 +398,11 @@ class Loop {
 
 }  // namespace
 
-absl::StatusOr<Metrics> TrainTask::Evaluate(int64_t) { return Metrics(); }
+absl::StatusOr<Metrics> TrainTask::Evaluate(int64_t) {
+  // Made in place: of a temporary GCC says, in instrumented code, that it is
+  // not initialised.
+  return absl::StatusOr<Metrics>(absl::in_place);
+}
 
 std::string TrainSummary::ToString() const {
   std::string text = absl::StrCat(steps, steps == 1 ? " step" : " steps");
