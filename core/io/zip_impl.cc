@@ -13,9 +13,11 @@
 
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
+#include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_format.h"
 #include "absl/strings/string_view.h"
+#include "absl/types/span.h"
 #include "ioapi.h"
 #include "septet/core/base/status_macros.h"
 #include "septet/core/io/gzip.h"
@@ -84,6 +86,25 @@ struct CloseUnzip {
 };
 using UnzFile = std::unique_ptr<void, CloseUnzip>;
 
+// Whether `file` ends with the record at the end of archives and its comment.
+// minizip takes the record wherever it is, cut off as it may be.
+bool EndsWithRecord(absl::string_view file) {
+  constexpr size_t kRecordBytes = 22;
+  constexpr size_t kMaxCommentBytes = 65535;
+  for (size_t comment = 0; comment <= kMaxCommentBytes; ++comment) {
+    if (file.size() < kRecordBytes + comment) return false;
+    const absl::string_view record =
+        file.substr(file.size() - kRecordBytes - comment, kRecordBytes);
+    if (absl::StartsWith(record, "PK\x05\x06") &&
+        static_cast<uint8_t>(record[20]) +
+                256u * static_cast<uint8_t>(record[21]) ==
+            comment) {
+      return true;
+    }
+  }
+  return false;
+}
+
 UnzFile OpenUnzip(MemoryFile* file) {
   zlib_filefunc64_def functions;
   functions.zopen64_file = OpenMemory;
@@ -97,20 +118,20 @@ UnzFile OpenUnzip(MemoryFile* file) {
   return UnzFile(unzOpen2_64("archive", &functions));
 }
 
-uint32_t Checksum(absl::string_view bytes) {
-  uLong sum = crc32(0, nullptr, 0);
+uLong AddToChecksum(uLong sum, absl::string_view bytes) {
   while (!bytes.empty()) {
     const size_t size = std::min(bytes.size(), kPieceBytes);
     sum = crc32(sum, reinterpret_cast<const Bytef*>(bytes.data()),
                 static_cast<uInt>(size));
     bytes.remove_prefix(size);
   }
-  return static_cast<uint32_t>(sum);
+  return sum;
 }
 
 absl::Status CheckSum(absl::string_view bytes, const ZipEntry& entry,
                       absl::string_view where) {
-  const uint32_t sum = Checksum(bytes);
+  const auto sum =
+      static_cast<uint32_t>(AddToChecksum(crc32(0, nullptr, 0), bytes));
   if (sum == entry.crc32) return absl::OkStatus();
   return absl::DataLossError(
       absl::StrFormat("%sits bytes have the CRC-32 %08x, the archive says %08x",
@@ -180,7 +201,11 @@ absl::Status Inflate(absl::string_view compressed, char* out, uint64_t size,
 absl::StatusOr<ZipArchive> ZipArchive::Open(absl::string_view file) {
   ZipArchive archive(file);
   MemoryFile memory{file};
-  const UnzFile zip = OpenUnzip(&memory);
+  const bool complete = EndsWithRecord(file);
+  // Nothing is before the record, so nothing is in the archive. minizip does
+  // not find a record there.
+  if (complete && absl::StartsWith(file, "PK\x05\x06")) return archive;
+  const UnzFile zip = complete ? OpenUnzip(&memory) : nullptr;
   if (zip == nullptr) {
     return absl::DataLossError(absl::StrCat(
         "no zip archive, or a truncated one: its ", file.size(),
@@ -196,6 +221,7 @@ absl::StatusOr<ZipArchive> ZipArchive::Open(absl::string_view file) {
         " entries, more than its ", file.size(), " bytes can name"));
   }
   std::vector<char> name(std::numeric_limits<uint16_t>::max());
+  uint64_t compressed = 0;
   int code = unzGoToFirstFile(zip.get());
   while (code == UNZ_OK) {
     unz_file_info64 row;
@@ -214,6 +240,14 @@ absl::StatusOr<ZipArchive> ZipArchive::Open(absl::string_view file) {
     entry.crc32 = static_cast<uint32_t>(row.crc);
     entry.directory_offset = position.pos_in_zip_directory;
     entry.number = position.num_of_file;
+    if (__builtin_add_overflow(compressed, entry.compressed_bytes,
+                               &compressed) ||
+        compressed > file.size()) {
+      return absl::DataLossError(absl::StrCat(
+          "the entries of the archive up to ", QuoteName(entry.name),
+          " have more than its ", file.size(),
+          " bytes together: it is truncated, or they overlap"));
+    }
     archive.entries_.push_back(std::move(entry));
     if (archive.entries_.size() == info.number_entry) {
       return archive;
@@ -293,6 +327,196 @@ absl::StatusOr<ZipBytes> ZipArchive::Read(const ZipEntry& entry,
   result.bytes = absl::string_view(out, entry.bytes);
   SEPTET_RETURN_IF_ERROR(CheckSum(result.bytes, entry, where));
   return result;
+}
+
+namespace {
+
+constexpr uint32_t kLocalSignature = 0x04034b50;
+constexpr uint32_t kDirectorySignature = 0x02014b50;
+constexpr uint32_t kEndSignature = 0x06054b50;
+constexpr uint32_t kEnd64Signature = 0x06064b50;
+constexpr uint32_t kLocator64Signature = 0x07064b50;
+constexpr uint16_t kVersion = 20;
+constexpr uint16_t kVersion64 = 45;
+constexpr uint16_t kZip64Id = 1;
+// The padding of Android's zipalign; the alignment is its content.
+constexpr uint16_t kAlignmentId = 0xd935;
+constexpr uint16_t kUtf8Flag = 1 << 11;
+// 1 January 1980, the first day that there is.
+constexpr uint16_t kDate = 0x0021;
+constexpr uint64_t kMax32 = 0xffffffff;
+constexpr uint64_t kMax16 = 0xffff;
+
+// Little endian.
+void Put(std::string* out, uint64_t value, int bytes) {
+  for (int i = 0; i < bytes; ++i) {
+    *out += static_cast<char>(value >> (8 * i));
+  }
+}
+
+// Sizes of 32 bits, as far as they fit.
+uint64_t Field32(uint64_t value) { return std::min(value, kMax32); }
+
+absl::StatusOr<std::string> Deflate(
+    absl::Span<const absl::string_view> pieces) {
+  z_stream stream = {};
+  constexpr int kMemoryLevel = 8;  // zlib's own choice
+  if (deflateInit2(&stream, Z_DEFAULT_COMPRESSION, Z_DEFLATED, -MAX_WBITS,
+                   kMemoryLevel, Z_DEFAULT_STRATEGY) != Z_OK) {
+    return absl::ResourceExhaustedError("no memory to deflate");
+  }
+  std::string result;
+  char buffer[1 << 16];
+  const auto run = [&](int flush) {
+    do {
+      stream.next_out = reinterpret_cast<Bytef*>(buffer);
+      stream.avail_out = sizeof(buffer);
+      deflate(&stream, flush);
+      result.append(buffer, sizeof(buffer) - stream.avail_out);
+    } while (stream.avail_out == 0);
+  };
+  for (absl::string_view piece : pieces) {
+    while (!piece.empty()) {
+      const size_t size = std::min(piece.size(), kPieceBytes);
+      stream.next_in =
+          reinterpret_cast<Bytef*>(const_cast<char*>(piece.data()));
+      stream.avail_in = static_cast<uInt>(size);
+      run(Z_NO_FLUSH);
+      piece.remove_prefix(size);
+    }
+  }
+  run(Z_FINISH);
+  deflateEnd(&stream);
+  return result;
+}
+
+}  // namespace
+
+absl::Status ZipWriter::Append(absl::string_view bytes) {
+  position_ += bytes.size();
+  return append_(bytes);
+}
+
+absl::Status ZipWriter::Add(absl::string_view name,
+                            absl::Span<const absl::string_view> pieces,
+                            const ZipWriteOptions& options) {
+  if (name.empty() || name.size() > kMax16) {
+    return absl::InvalidArgumentError(
+        absl::StrCat("the name ", QuoteName(name), " has ", name.size(),
+                     " bytes; an archive can have names of 1 to ", kMax16));
+  }
+  uint64_t bytes = 0;
+  uLong sum = crc32(0, nullptr, 0);
+  for (absl::string_view piece : pieces) {
+    bytes += piece.size();
+    sum = AddToChecksum(sum, piece);
+  }
+  std::string deflated;
+  if (options.deflate) {
+    SEPTET_ASSIGN_OR_RETURN(deflated, Deflate(pieces));
+  }
+  const uint64_t compressed = options.deflate ? deflated.size() : bytes;
+  const uint64_t offset = position_;
+  const bool large = bytes >= kMax32 || compressed >= kMax32;
+  const uint16_t version = large || offset >= kMax32 ? kVersion64 : kVersion;
+  const bool ascii = std::all_of(name.begin(), name.end(), [](char c) {
+    return static_cast<unsigned char>(c) < 0x80;
+  });
+  // What a local header and a row of the directory share.
+  std::string common;
+  Put(&common, version, 2);
+  Put(&common, ascii ? 0 : kUtf8Flag, 2);
+  Put(&common, options.deflate ? kDeflated : kStored, 2);
+  Put(&common, 0, 2);
+  Put(&common, kDate, 2);
+  Put(&common, sum, 4);
+  Put(&common, large ? kMax32 : compressed, 4);
+  Put(&common, large ? kMax32 : bytes, 4);
+  Put(&common, name.size(), 2);
+
+  std::string local_extra;
+  if (large) {
+    Put(&local_extra, kZip64Id, 2);
+    Put(&local_extra, 16, 2);
+    Put(&local_extra, bytes, 8);
+    Put(&local_extra, compressed, 8);
+  }
+  std::string local;
+  Put(&local, kLocalSignature, 4);
+  local += common;
+  const uint64_t begin =
+      offset + local.size() + 2 + name.size() + local_extra.size();
+  if (!options.deflate && begin % options.alignment != 0) {
+    // The padding's own head has 6 bytes.
+    const uint64_t padding =
+        options.alignment - (begin + 6) % options.alignment;
+    Put(&local_extra, kAlignmentId, 2);
+    Put(&local_extra, 2 + padding % options.alignment, 2);
+    Put(&local_extra, options.alignment, 2);
+    local_extra.append(padding % options.alignment, '\0');
+  }
+  Put(&local, local_extra.size(), 2);
+  absl::StrAppend(&local, name, local_extra);
+  SEPTET_RETURN_IF_ERROR(Append(local));
+  if (options.deflate) {
+    SEPTET_RETURN_IF_ERROR(Append(deflated));
+  } else {
+    for (absl::string_view piece : pieces) {
+      SEPTET_RETURN_IF_ERROR(Append(piece));
+    }
+  }
+
+  std::string extra;
+  if (large) {
+    Put(&extra, bytes, 8);
+    Put(&extra, compressed, 8);
+  }
+  if (offset >= kMax32) Put(&extra, offset, 8);
+  Put(&directory_, kDirectorySignature, 4);
+  Put(&directory_, version, 2);
+  directory_ += common;
+  Put(&directory_, extra.empty() ? 0 : extra.size() + 4, 2);
+  Put(&directory_, 0, 2 + 2 + 2 + 4);  // no comment, first disk, no attributes
+  Put(&directory_, Field32(offset), 4);
+  absl::StrAppend(&directory_, name);
+  if (!extra.empty()) {
+    Put(&directory_, kZip64Id, 2);
+    Put(&directory_, extra.size(), 2);
+    directory_ += extra;
+  }
+  ++entries_;
+  return absl::OkStatus();
+}
+
+absl::Status ZipWriter::Finish() {
+  const uint64_t begin = position_;
+  const uint64_t size = directory_.size();
+  SEPTET_RETURN_IF_ERROR(Append(directory_));
+  std::string end;
+  if (entries_ >= kMax16 || begin >= kMax32 || size >= kMax32) {
+    const uint64_t end64 = position_;
+    Put(&end, kEnd64Signature, 4);
+    Put(&end, 44, 8);  // bytes of this record from here
+    Put(&end, kVersion64, 2);
+    Put(&end, kVersion64, 2);
+    Put(&end, 0, 8);  // the only disk
+    Put(&end, entries_, 8);
+    Put(&end, entries_, 8);
+    Put(&end, size, 8);
+    Put(&end, begin, 8);
+    Put(&end, kLocator64Signature, 4);
+    Put(&end, 0, 4);
+    Put(&end, end64, 8);
+    Put(&end, 1, 4);
+  }
+  Put(&end, kEndSignature, 4);
+  Put(&end, 0, 4);
+  Put(&end, std::min(entries_, kMax16), 2);
+  Put(&end, std::min(entries_, kMax16), 2);
+  Put(&end, Field32(size), 4);
+  Put(&end, Field32(begin), 4);
+  Put(&end, 0, 2);
+  return Append(end);
 }
 
 }  // namespace io_internal

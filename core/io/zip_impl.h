@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// The entries of a zip archive in memory, and their bytes. Private to core/io.
+// Zip archives: read from memory, written piece by piece. Private to core/io.
 //
 //   SEPTET_ASSIGN_OR_RETURN(const ZipArchive zip, ZipArchive::Open(bytes));
 //   for (const ZipEntry& entry : zip.entries()) {
@@ -11,6 +11,15 @@
 // bounds-checked functions. Stored and deflated entries; encrypted ones and
 // those of other methods open the archive and are refused by name when read.
 //
+//   ZipWriter writer([&](absl::string_view piece) {
+//     return file.Append(piece);    // an AtomicFile
+//   });
+//   SEPTET_RETURN_IF_ERROR(writer.Add("x.npy", {header, elements}, {}));
+//   SEPTET_RETURN_IF_ERROR(writer.Finish());
+//
+// Written without minizip, which goes back to fill in sizes: what is here is
+// known before, and can go where only appending is possible.
+//
 // Cost: Open is linear in the directory. A stored entry is a view of the
 // archive; a deflated one is inflated into memory of its own.
 #ifndef SEPTET_CORE_IO_ZIP_IMPL_H_
@@ -18,12 +27,16 @@
 
 #include <cstddef>
 #include <cstdint>
+#include <functional>
 #include <optional>
 #include <string>
+#include <utility>
 #include <vector>
 
+#include "absl/status/status.h"
 #include "absl/status/statusor.h"
 #include "absl/strings/string_view.h"
+#include "absl/types/span.h"
 #include "septet/core/tensor/tensor.h"
 
 namespace septet {
@@ -59,7 +72,8 @@ struct ZipReadOptions {
 class ZipArchive {
  public:
   // `file` must stay where it is. DataLoss, without a path, if it is not an
-  // archive or its directory is damaged.
+  // archive, its directory is damaged, or its entries have more bytes than it:
+  // so what all of them hold is bounded, too.
   static absl::StatusOr<ZipArchive> Open(absl::string_view file);
 
   // In the order of the directory; names may repeat.
@@ -76,6 +90,39 @@ class ZipArchive {
 
   absl::string_view file_;
   std::vector<ZipEntry> entries_;
+};
+
+struct ZipWriteOptions {
+  bool deflate = false;
+  // The bytes of a stored entry begin at a multiple of this in the file; at
+  // most 4096.
+  size_t alignment = 1;
+};
+
+// The same entries give the same bytes: there are no times in them. zip64 where
+// sizes need it.
+class ZipWriter {
+ public:
+  explicit ZipWriter(std::function<absl::Status(absl::string_view)> append)
+      : append_(std::move(append)) {}
+
+  // An entry of these pieces. InvalidArgument for a name that is empty or
+  // longer than 65535 bytes; ResourceExhausted if a deflated entry does not fit
+  // into memory; the errors of `append`.
+  absl::Status Add(absl::string_view name,
+                   absl::Span<const absl::string_view> pieces,
+                   const ZipWriteOptions& options);
+
+  // Writes the directory.
+  absl::Status Finish();
+
+ private:
+  absl::Status Append(absl::string_view bytes);
+
+  std::function<absl::Status(absl::string_view)> append_;
+  uint64_t position_ = 0;
+  uint64_t entries_ = 0;
+  std::string directory_;
 };
 
 }  // namespace io_internal
