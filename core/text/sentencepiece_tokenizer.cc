@@ -7,7 +7,6 @@
 #include <cstdint>
 #include <limits>
 #include <memory>
-#include <queue>
 #include <string>
 #include <utility>
 #include <vector>
@@ -15,6 +14,7 @@
 #include "absl/container/flat_hash_map.h"
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
+#include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_replace.h"
 #include "absl/strings/string_view.h"
@@ -75,11 +75,42 @@ struct SentencePieceTokenizer::Model {
   int32_t unk = -1;
   float unknown_score = 0;
   float maximum_score = 0;
+  // Whether no piece has a space behind anything but spaces, so that words can
+  // be cut one by one. Not with unused pieces: what they are taken apart into
+  // is what made them last, wherever in the text.
+  bool ends_at_spaces = true;
 
   // A part of the normalised text.
   struct Part {
     absl::string_view text;
     int32_t id;
+  };
+
+  // What joining one word after the other works with.
+  struct BpeScratch {
+    struct Symbol {
+      absl::string_view text;  // empty once it is joined to the one before
+      size_t previous;
+      size_t next;
+      bool whole;  // user-defined: joined to nothing
+    };
+    struct Candidate {
+      float score;
+      size_t left;
+      size_t right;
+      size_t bytes;  // of both; else one of them has changed
+      bool operator<(const Candidate& other) const {
+        return score < other.score ||
+               (score == other.score && left > other.left);
+      }
+    };
+    std::vector<Symbol> symbols;
+    std::vector<Candidate> heap;
+    // What unused pieces were made of: they are taken apart again.
+    absl::flat_hash_map<absl::string_view,
+                        std::pair<absl::string_view, absl::string_view>>
+        made_of;
+    std::vector<absl::string_view> stack;
   };
 
   absl::Status Prepare(absl::string_view name);
@@ -113,6 +144,8 @@ struct SentencePieceTokenizer::Model {
 
   std::vector<Part> Unigram(absl::string_view text) const;
   std::vector<Part> Bpe(absl::string_view text) const;
+  void BpeWord(absl::string_view text, BpeScratch* scratch,
+               std::vector<Part>* parts) const;
   std::vector<Part> Characters(absl::string_view text) const;
   std::vector<Part> Words(absl::string_view text) const;
 };
@@ -154,6 +187,7 @@ absl::Status SentencePieceTokenizer::Model::Prepare(absl::string_view name) {
         plain = true;
         break;
       case PieceType::kUnused:
+        ends_at_spaces = false;
         plain = true;
         break;
       case PieceType::kUnknown:
@@ -180,6 +214,10 @@ absl::Status SentencePieceTokenizer::Model::Prepare(absl::string_view name) {
     const bool added = (plain ? ids : reserved).emplace(piece.text, id).second;
     if (!added) return damaged(piece_name(), " is there already");
     if (plain) {
+      absl::string_view word = piece.text;
+      while (absl::ConsumePrefix(&word, kSpaceSymbol)) {
+      }
+      if (absl::StrContains(word, kSpaceSymbol)) ends_at_spaces = false;
       keys.emplace_back(piece.text);
       trie_ids.push_back(id);
     }
@@ -254,14 +292,32 @@ SentencePieceTokenizer::Model::Unigram(absl::string_view text) const {
 
 std::vector<SentencePieceTokenizer::Model::Part>
 SentencePieceTokenizer::Model::Bpe(absl::string_view text) const {
+  std::vector<Part> parts;
+  BpeScratch scratch;
+  while (!text.empty()) {
+    size_t end = text.size();
+    if (ends_at_spaces) {
+      // Before the first space that is not at the beginning.
+      end = 0;
+      while (absl::StartsWith(text.substr(end), kSpaceSymbol)) {
+        end += kSpaceSymbol.size();
+      }
+      end = std::min(text.find(kSpaceSymbol, end), text.size());
+    }
+    BpeWord(text.substr(0, end), &scratch, &parts);
+    text.remove_prefix(end);
+  }
+  return parts;
+}
+
+void SentencePieceTokenizer::Model::BpeWord(absl::string_view text,
+                                            BpeScratch* scratch,
+                                            std::vector<Part>* parts) const {
+  using Symbol = BpeScratch::Symbol;
+  using Candidate = BpeScratch::Candidate;
   constexpr size_t kEnd = std::numeric_limits<size_t>::max();
-  struct Symbol {
-    absl::string_view text;  // empty once it is joined to the one before
-    size_t previous;
-    size_t next;
-    bool whole;  // user-defined: joined to nothing
-  };
-  std::vector<Symbol> symbols;
+  std::vector<Symbol>& symbols = scratch->symbols;
+  symbols.clear();
   for (absl::string_view rest = text; !rest.empty();) {
     Symbol symbol;
     const size_t bytes = PrefixBytes(rest, &symbol.whole);
@@ -271,20 +327,10 @@ SentencePieceTokenizer::Model::Bpe(absl::string_view text) const {
     symbol.next = rest.empty() ? kEnd : symbols.size() + 1;
     symbols.push_back(symbol);
   }
-  struct Candidate {
-    float score;
-    size_t left;
-    size_t right;
-    size_t bytes;  // of both; else one of them has changed
-    bool operator<(const Candidate& other) const {
-      return score < other.score || (score == other.score && left > other.left);
-    }
-  };
-  std::priority_queue<Candidate> queue;
-  // What unused pieces were made of: they are taken apart again.
-  absl::flat_hash_map<absl::string_view,
-                      std::pair<absl::string_view, absl::string_view>>
-      made_of;
+  std::vector<Candidate>& heap = scratch->heap;
+  heap.clear();
+  auto& made_of = scratch->made_of;
+  if (!made_of.empty()) made_of.clear();
   const auto add = [&](size_t left, size_t right) {
     if (left == kEnd || right == kEnd) return;
     const Symbol& a = symbols[left];
@@ -293,15 +339,17 @@ SentencePieceTokenizer::Model::Bpe(absl::string_view text) const {
     const absl::string_view both(a.text.data(), a.text.size() + b.text.size());
     const auto found = ids.find(both);
     if (found == ids.end()) return;
-    queue.push({score(found->second), left, right, both.size()});
+    heap.push_back({score(found->second), left, right, both.size()});
+    std::push_heap(heap.begin(), heap.end());
     if (type(found->second) == PieceType::kUnused) {
       made_of[both] = {a.text, b.text};
     }
   };
   for (size_t i = 1; i < symbols.size(); ++i) add(i - 1, i);
-  while (!queue.empty()) {
-    const Candidate top = queue.top();
-    queue.pop();
+  while (!heap.empty()) {
+    std::pop_heap(heap.begin(), heap.end());
+    const Candidate top = heap.back();
+    heap.pop_back();
     Symbol& left = symbols[top.left];
     Symbol& right = symbols[top.right];
     if (left.text.empty() || right.text.empty() ||
@@ -315,8 +363,7 @@ SentencePieceTokenizer::Model::Bpe(absl::string_view text) const {
     add(left.previous, top.left);
     add(top.left, left.next);
   }
-  std::vector<Part> parts;
-  std::vector<absl::string_view> stack;
+  std::vector<absl::string_view>& stack = scratch->stack;
   for (size_t i = symbols.empty() ? kEnd : 0; i != kEnd; i = symbols[i].next) {
     stack.push_back(symbols[i].text);
     while (!stack.empty()) {
@@ -331,10 +378,9 @@ SentencePieceTokenizer::Model::Bpe(absl::string_view text) const {
           continue;
         }
       }
-      parts.push_back({piece, id});
+      parts->push_back({piece, id});
     }
   }
-  return parts;
 }
 
 std::vector<SentencePieceTokenizer::Model::Part>
