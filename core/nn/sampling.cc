@@ -5,6 +5,7 @@
 #include <cmath>
 #include <cstddef>
 #include <cstdint>
+#include <limits>
 #include <numeric>
 #include <vector>
 
@@ -47,6 +48,8 @@ absl::Status CheckHistory(const Tensor& history, const Tensor& logits) {
 }
 
 // Divides or multiplies the logits of the tokens of a row's history, each once.
+// What a penalty far from 1 makes infinite stays a number, so that it can be
+// compared and subtracted; -infinity is the token that is never drawn.
 absl::Status Penalize(absl::Span<const int64_t> history, int64_t row,
                       double penalty, std::vector<double>& logits) {
   const auto vocab = static_cast<int64_t>(logits.size());
@@ -61,7 +64,11 @@ absl::Status Penalize(absl::Span<const int64_t> history, int64_t row,
     const auto id = static_cast<size_t>(token);
     if (seen[id]) continue;
     seen[id] = true;
-    logits[id] = logits[id] > 0 ? logits[id] / penalty : logits[id] * penalty;
+    double& logit = logits[id];
+    if (logit == -INFINITY) continue;
+    logit = logit > 0 ? logit / penalty : logit * penalty;
+    constexpr double kLargest = std::numeric_limits<double>::max();
+    logit = std::clamp(logit, -kLargest, kLargest);
   }
   return absl::OkStatus();
 }

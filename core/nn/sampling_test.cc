@@ -126,6 +126,23 @@ TEST(SamplingTest, RepetitionPenaltyMakesBothSignsLessLikely) {
             }()));
 }
 
+TEST(SamplingTest, PenaltiesFarFromOneStayNumbers) {
+  SamplingOptions options;
+  options.repetition_penalty = 1e-320;
+  // 2 and 3 would become infinity.
+  for (const double temperature : {0.0, 0.5, 1.0}) {
+    options.temperature = temperature;
+    EXPECT_THAT(Probabilities({1, 2, -kInfinity}, options, {1, 2}),
+                ElementsAre(0, 1, 0));
+  }
+  EXPECT_THAT(Probabilities({1, 2, 3}, options, {1, 2}),
+              ElementsAre(0, 0.5, 0.5));
+  // And -1e300 -infinity, for every token.
+  options.repetition_penalty = 1e300;
+  EXPECT_THAT(Probabilities({-1e300, -1e300}, options, {0, 1}),
+              ElementsAre(0.5, 0.5));
+}
+
 TEST(SamplingTest, DrawsByTheCumulativeRule) {
   SEPTET_ASSERT_OK_AND_ASSIGN(const RandomStream stream,
                               RandomStream::Create(7, "test/sampling"));
