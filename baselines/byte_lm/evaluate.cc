@@ -3,6 +3,7 @@
 
 #include <algorithm>
 #include <cstdint>
+#include <utility>
 #include <vector>
 
 #include "absl/status/status.h"
@@ -26,10 +27,15 @@ namespace {
 constexpr int64_t kRows = 16;
 constexpr double kNatsPerBit = 0.69314718055994530942;
 
-}  // namespace
+// What a model is evaluated on.
+struct Windows {
+  TokenWindows windows;
+  std::vector<int64_t> targets;
+  int64_t last;  // targets that count
+};
 
-absl::StatusOr<double> BitsPerByte(const ByteLm& model, const Tensor& tokens,
-                                   const EvaluationOptions& options) {
+absl::StatusOr<Windows> MakeWindows(const Tensor& tokens,
+                                    const EvaluationOptions& options) {
   const int64_t context = options.context;
   const int64_t last = options.last == 0 ? context : options.last;
   if (last < 0 || last > context) {
@@ -39,15 +45,30 @@ absl::StatusOr<double> BitsPerByte(const ByteLm& model, const Tensor& tokens,
   }
   TokenWindowsOptions windows_options;
   windows_options.context = context;
-  SEPTET_ASSIGN_OR_RETURN(const TokenWindows windows,
+  SEPTET_ASSIGN_OR_RETURN(TokenWindows windows,
                           TokenWindows::Create(tokens, windows_options),
                           _ << "evaluation");
   EvaluationTargetsOptions target_options;
   target_options.windows = options.windows;
   target_options.first = std::max(options.first, context);
-  SEPTET_ASSIGN_OR_RETURN(const std::vector<int64_t> targets,
+  SEPTET_ASSIGN_OR_RETURN(std::vector<int64_t> targets,
                           EvaluationTargets(windows.size(), target_options),
                           _ << "evaluation");
+  return Windows{std::move(windows), std::move(targets), last};
+}
+
+}  // namespace
+
+absl::Status CheckEvaluation(const Tensor& tokens,
+                             const EvaluationOptions& options) {
+  return MakeWindows(tokens, options).status();
+}
+
+absl::StatusOr<double> BitsPerByte(const ByteLm& model, const Tensor& tokens,
+                                   const EvaluationOptions& options) {
+  SEPTET_ASSIGN_OR_RETURN(const Windows w, MakeWindows(tokens, options));
+  const auto& [windows, targets, last] = w;
+  const int64_t context = options.context;
   const BoundParameters p = model.parameters().Bind();
   double nats = 0;
   const int64_t count = static_cast<int64_t>(targets.size());

@@ -18,6 +18,7 @@
 
 #include <cstdint>
 
+#include "absl/status/status.h"
 #include "absl/status/statusor.h"
 #include "septet/baselines/byte_lm/model.h"
 #include "septet/core/tensor/tensor.h"
@@ -30,6 +31,11 @@ struct EvaluationOptions {
   int64_t first = 512;    // the longer of this and `context` is taken
   int64_t last = 0;       // count so many of a window's targets; 0: all
 };
+
+// OK if BitsPerByte can evaluate any model on `tokens`; else the error that it
+// would return.
+absl::Status CheckEvaluation(const Tensor& tokens,
+                             const EvaluationOptions& options);
 
 // tokens: [N], as TokenWindows takes them. Errors: InvalidArgument where the
 // text is too short (with the numbers) or last is out of 0..context; those of

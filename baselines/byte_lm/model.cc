@@ -57,6 +57,17 @@ Var ByteLm::Loss(const BoundParameters& p, const Pass& pass,
                       targets);
 }
 
+int64_t NumByteLmParameters(const ByteLmModelOptions& options) {
+  const int64_t dim = options.dim();
+  const int64_t hidden =
+      options.ffn_dim() > 0
+          ? options.ffn_dim()
+          : RotarySwiGluOptions(ByteLm::kVocabSize, dim, 1, 1).ffn_dim;
+  // q, k, v and out, the SwiGLU's three, two norms; embedding and head, a norm.
+  return options.layers() * dim * (4 * dim + 3 * hidden + 2) +
+         dim * (2 * ByteLm::kVocabSize + 1);
+}
+
 double ByteLmStepFlops(const ByteLm& model, int64_t batch, int64_t time) {
   const auto number = [](int64_t x) { return static_cast<double>(x); };
   const TransformerOptions& o = model.transformer().options();

@@ -54,6 +54,9 @@ class ByteLm {
   std::unique_ptr<Transformer> transformer_;
 };
 
+// The elements of the model's parameters, without making it.
+int64_t NumByteLmParameters(const ByteLmModelOptions& options);
+
 // Floating-point operations of the products of a training step (forward and
 // backward), attention's of the pairs that are visible: 6 a weight and token
 // without the embedding, 14 dim a pair and layer. The usual count of a step.

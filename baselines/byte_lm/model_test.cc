@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "septet/baselines/byte_lm/model.h"
 
+#include <array>
 #include <cmath>
 #include <cstdint>
 #include <memory>
@@ -40,6 +41,19 @@ TEST(ByteLmTest, TheDefaultIsThePeerOfRetNet) {
   EXPECT_EQ(model->transformer().options().ffn_dim, 160);
   EXPECT_EQ(model->transformer().options().heads, 2);
   EXPECT_FALSE(model->transformer().options().tied_head);
+}
+
+TEST(ByteLmTest, ParametersAreCountedWithoutTheModel) {
+  ByteLmModelOptions options;
+  for (const auto& [dim, layers, hidden] :
+       {std::array<int, 3>{64, 2, 0}, {96, 3, 0}, {32, 1, 7}}) {
+    options.set_dim(dim);
+    options.set_layers(layers);
+    options.set_ffn_dim(hidden);
+    SEPTET_ASSERT_OK_AND_ASSIGN(std::unique_ptr<ByteLm> model,
+                                ByteLm::Create(options, 1));
+    EXPECT_EQ(NumByteLmParameters(options), model->parameters().NumElements());
+  }
 }
 
 TEST(ByteLmTest, AnUntrainedModelKnowsLittle) {

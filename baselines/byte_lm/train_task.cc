@@ -35,6 +35,8 @@ namespace septet {
 namespace {
 
 constexpr char kOptionsText[] = "options";
+// Of a checkpoint's parameters (core/train/gradient_step.h).
+constexpr char kModelPrefix[] = "model.";
 constexpr double kNatsPerBit = 0.69314718055994530942;
 
 GradientStepOptions StepOptions(const ByteLmOptions& options) {
@@ -97,6 +99,11 @@ absl::StatusOr<std::unique_ptr<ByteLmTask>> ByteLmTask::Create(
       TokenWindows::Create(std::move(train), window_options),
       _ << "text to train on");
   SEPTET_ASSIGN_OR_RETURN(Tensor held_out, ByteTokens(corpus.held_out));
+  // What would otherwise end the run when it is evaluated, behind its training.
+  SEPTET_RETURN_IF_ERROR(
+      CheckEvaluation(held_out, EvaluationOptionsOf(options.data())))
+      << "held-out text, of which data.held_out, data.context, "
+         "data.evaluation_first and data.evaluation_windows decide";
   SEPTET_ASSIGN_OR_RETURN(
       GradientStep update,
       GradientStep::Create(&model->parameters(), StepOptions(options)));
@@ -166,12 +173,23 @@ absl::StatusOr<TrainedByteLm> LoadByteLm(const std::string& path) {
   trained.step = checkpoint.step;
   SEPTET_RETURN_IF_ERROR(ParseOptions(
       text->second, absl::StrCat(path, ": ", kOptionsText), &trained.options));
+  // Before memory is taken for what the options say.
+  int64_t held = 0;
+  for (const auto& [name, tensor] : checkpoint.tensors) {
+    if (absl::StartsWith(name, kModelPrefix)) held += tensor.num_elements();
+  }
+  const int64_t wanted = NumByteLmParameters(trained.options.model());
+  if (held != wanted) {
+    return absl::InvalidArgumentError(absl::StrCat(
+        path, ": the tensors \"", kModelPrefix, "*\" have ", held,
+        " elements, expected ", wanted, " for the model of its options"));
+  }
   // Its first values are overwritten.
   SEPTET_ASSIGN_OR_RETURN(trained.model,
                           ByteLm::Create(trained.options.model(), /*seed=*/0),
                           _ << path);
   ParameterImportOptions import;
-  import.prefix = "model.";
+  import.prefix = kModelPrefix;
   import.allow_unknown = true;  // the optimiser's
   SEPTET_RETURN_IF_ERROR(
       trained.model->parameters().Import(checkpoint.tensors, import))

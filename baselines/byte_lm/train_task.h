@@ -44,7 +44,8 @@ EvaluationOptions EvaluationOptionsOf(const ByteLmDataOptions& options);
 class ByteLmTask : public TrainTask {
  public:
   // Errors: InvalidArgument naming the option; those of ByteLm::Create,
-  // TokenWindows::Create (a text that is too short) and GradientStep::Create.
+  // TokenWindows::Create (a text that is too short), CheckEvaluation (one of
+  // which too little is held out) and GradientStep::Create.
   static absl::StatusOr<std::unique_ptr<ByteLmTask>> Create(
       const ByteLmOptions& options, uint64_t seed, const ByteCorpus& corpus);
 
@@ -90,7 +91,8 @@ struct TrainedByteLm {
 
 // The model of a checkpoint (a path that ends in ".safetensors"), or of the
 // newest one of a run folder. Errors: those of LoadCheckpoint and
-// LoadLatestCheckpoint; InvalidArgument for a checkpoint of something else.
+// LoadLatestCheckpoint; InvalidArgument for a checkpoint of something else. The
+// memory it takes is bounded by the file's size, whatever its options say.
 absl::StatusOr<TrainedByteLm> LoadByteLm(const std::string& path);
 
 }  // namespace septet

@@ -2,6 +2,7 @@
 #include "septet/baselines/byte_lm/train_task.h"
 
 #include <cmath>
+#include <cstddef>
 #include <cstdint>
 #include <cstdlib>
 #include <map>
@@ -19,6 +20,7 @@
 #include "septet/core/base/status_testutil.h"
 #include "septet/core/base/thread_pool.h"
 #include "septet/core/config/schema.h"
+#include "septet/core/tensor/allocator.h"
 #include "septet/core/tensor/tensor.h"
 #include "septet/core/train/checkpoint.h"
 #include "septet/core/train/metrics.h"
@@ -26,6 +28,7 @@
 namespace septet {
 namespace {
 
+using ::testing::AllOf;
 using ::testing::HasSubstr;
 
 ByteLmOptions SmallOptions() {
@@ -171,6 +174,17 @@ TEST(ByteLmTaskTest, Errors) {
   EXPECT_THAT(ByteLmTask::Create(SmallOptions(), 1, tiny),
               StatusIs(absl::StatusCode::kInvalidArgument,
                        HasSubstr("text to train on")));
+  // Before the first step, not at the first evaluation.
+  tiny = SmallCorpus();
+  tiny.held_out.resize(20);
+  EXPECT_THAT(
+      ByteLmTask::Create(SmallOptions(), 1, tiny),
+      StatusIs(absl::StatusCode::kInvalidArgument,
+               AllOf(HasSubstr("held-out text"), HasSubstr("first is 20"))));
+  tiny.held_out.clear();
+  EXPECT_THAT(
+      ByteLmTask::Create(SmallOptions(), 1, tiny),
+      StatusIs(absl::StatusCode::kInvalidArgument, HasSubstr("held-out text")));
   const std::string folder = absl::StrCat(std::getenv("TEST_TMPDIR"), "/other");
   SEPTET_ASSERT_OK(
       SaveCheckpoint(absl::StrCat(folder, "/checkpoints"), Checkpoint(), 1));
@@ -181,6 +195,25 @@ TEST(ByteLmTaskTest, Errors) {
   EXPECT_THAT(
       LoadByteLm("/no/such/folder"),
       StatusIs(absl::StatusCode::kNotFound, HasSubstr("has no checkpoint")));
+}
+
+// The file is small, so the model is not made.
+TEST(ByteLmTaskTest, OptionsThatAskForAnotherModelTakeNoMemory) {
+  Checkpoint checkpoint;
+  SEPTET_ASSERT_OK(Task(SmallOptions())->Save(&checkpoint));
+  std::string& text = checkpoint.text["options"];
+  const size_t at = text.find("dim: 16");
+  ASSERT_NE(at, std::string::npos);
+  text.replace(at, 7, "dim: 1024");
+  const std::string folder = absl::StrCat(std::getenv("TEST_TMPDIR"), "/lies");
+  SEPTET_ASSERT_OK(
+      SaveCheckpoint(absl::StrCat(folder, "/checkpoints"), checkpoint, 1));
+  CpuAllocator().ResetPeak();
+  const int64_t before = CpuAllocator().Stats().live_bytes;
+  EXPECT_THAT(LoadByteLm(folder),
+              StatusIs(absl::StatusCode::kInvalidArgument,
+                       HasSubstr("for the model of its options")));
+  EXPECT_LT(CpuAllocator().Stats().peak_live_bytes - before, 1 << 20);
 }
 
 TEST(BitsPerByteTest, TheLastTargetsAreTheSameForEveryContext) {
