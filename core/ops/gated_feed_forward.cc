@@ -2,6 +2,8 @@
 #include "septet/core/ops/gated_feed_forward.h"
 
 #include <algorithm>
+#include <array>
+#include <cstddef>
 #include <cstdint>
 #include <mutex>
 #include <utility>
@@ -10,6 +12,7 @@
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
 #include "absl/strings/str_cat.h"
+#include "absl/types/span.h"
 #include "septet/core/autograd/op.h"
 #include "septet/core/autograd/var.h"
 #include "septet/core/base/status_macros.h"
@@ -56,10 +59,15 @@ struct Extents {
         e(w2.dim(1)) {
     const auto size = static_cast<int64_t>(DTypeSize(x.dtype()));
     // Multiples of 32 rows, whatever the kernel's tile.
-    const int64_t fitting = kBlockBytes / (5 * f * size) / 32 * 32;
-    const bool small = f * (2 * d + e) * size <= kSmallWeightBytes;
+    const int64_t fitting = kBlockBytes / (5 * size) / f / 32 * 32;
+    // Extents of views may have products beyond 63 bits.
+    const bool small =
+        static_cast<double>(f) *
+            (2 * static_cast<double>(d) + static_cast<double>(e)) *
+            static_cast<double>(size) <=
+        static_cast<double>(kSmallWeightBytes);
     block = small ? std::max<int64_t>(fitting, 32) : kLongBlock;
-    blocks = (rows + block - 1) / block;
+    blocks = rows / block + (rows % block != 0 ? 1 : 0);
     parts = std::min(blocks, kGatedFeedForwardParts);
   }
 
@@ -120,8 +128,15 @@ absl::Status InferForward(const InferArgs& args) {
                      ", expected extents of at least 1"));
   }
   const Extents n(x, w1, w2);
-  args.outputs[0] = {x.shape().WithDim(last, n.e), x.dtype()};
-  args.outputs[1] = {Shape({n.rows, n.f}), x.dtype()};
+  SEPTET_ASSIGN_OR_RETURN(const Shape hidden, Shape::Create({n.rows, n.f}));
+  std::array<int64_t, kMaxRank> dims;
+  std::copy_n(x.shape().dims().begin(), last, dims.begin());
+  dims[static_cast<size_t>(last)] = n.e;
+  SEPTET_ASSIGN_OR_RETURN(
+      const Shape y,
+      Shape::Create(absl::MakeConstSpan(dims).subspan(0, last + 1)));
+  args.outputs[0] = {y, x.dtype()};
+  args.outputs[1] = {hidden, x.dtype()};
   args.outputs[2] = args.outputs[1];
   return absl::OkStatus();
 }

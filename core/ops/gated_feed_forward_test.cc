@@ -186,5 +186,33 @@ TEST(GatedFeedForwardTest, Errors) {
       StatusIs(absl::StatusCode::kInvalidArgument, HasSubstr("dtypes differ")));
 }
 
+// Views of one element have any extents.
+TEST(GatedFeedForwardTest, ExtentsWhoseProductsOverflow) {
+  const auto view = [](const Shape& shape) -> Var {
+    Tensor one = Tensor::Zeros({1}, DType::kF32).value();
+    return one.BroadcastTo(shape).value();
+  };
+  constexpr int64_t kHuge = int64_t{1} << 62;
+  const auto error = [&](const Shape& x, int64_t f, int64_t e) {
+    const int64_t d = x.dim(x.rank() - 1);
+    const Var w = view({d, f});
+    return GatedFeedForward(ActivationKind::kSwish, view(x), w, w, view({f, e}))
+        .status();
+  };
+  const char kTooMany[] = "has more elements than fit into 63 bits";
+  EXPECT_THAT(
+      error({kHuge, 1}, 8, 1),
+      StatusIs(absl::StatusCode::kInvalidArgument, HasSubstr(kTooMany)));
+  EXPECT_THAT(
+      error({4, 1}, kHuge, 1),
+      StatusIs(absl::StatusCode::kInvalidArgument, HasSubstr(kTooMany)));
+  EXPECT_THAT(
+      error({0, int64_t{1} << 40, 1}, 1, int64_t{1} << 40),
+      StatusIs(absl::StatusCode::kInvalidArgument, HasSubstr(kTooMany)));
+  EXPECT_THAT(error({1, 1}, kHuge, 1),
+              StatusIs(absl::StatusCode::kResourceExhausted,
+                       HasSubstr("more bytes than an address space has")));
+}
+
 }  // namespace
 }  // namespace septet
