@@ -132,6 +132,7 @@ class Server {
 
   absl::StatusOr<Json> Memory() {
     const bool resident = ForgetPeak() && bytes_before_ >= 0;
+    CpuAllocator().ResetPeak();
     for (int i = 0; i < 2; ++i) {
       SEPTET_RETURN_IF_ERROR(job_.Step().status());
     }
