@@ -5,11 +5,11 @@ A twin is a PyTorch program that does the same training step as one of our step
 programs. It says how to make the step; this answers the commands of
 compare.py. README.md describes the protocol.
 
-  class ByteLm:
-      def __init__(self, job): ...
+  class ByteLm(twin.Job):               # has self.optimizer and self.batch
+      def __init__(self, width, compiled): ...
       def load(self, tensors): ...      # name -> numpy array
       def step(self): ...               # one training step, returns the loss
-  twin.main({"d64": lambda: ByteLm(64)})
+  twin.main({"d64": lambda compiled: ByteLm(64, compiled)})
 """
 
 import argparse
@@ -114,8 +114,6 @@ class Server:
 
 class Job:
     """What a twin derives from: the parts that PyTorch makes the same for all."""
-
-    compiled = False
 
     def tensor_bytes(self):
         """Bytes of parameters, gradients, optimiser state and batch between steps."""
