@@ -67,6 +67,7 @@ INSTANTIATE_TEST_SUITE_P(Core, GoldenTest,
                                            "gahb/bfbn", "gahb/bfbn_const"));
 INSTANTIATE_TEST_SUITE_P(Optim, GoldenTest,
                          ::testing::Values("nat/transfer_optim"));
+INSTANTIATE_TEST_SUITE_P(Nn, GoldenTest, ::testing::Values("retnet/sampling"));
 INSTANTIATE_TEST_SUITE_P(Rope, GoldenTest,
                          ::testing::Values("cope/rope_half",
                                            "cope/rope_interleaved",
@@ -371,6 +372,29 @@ TEST(FamiliesTest, AdamWithOtherNumbers) {
         {"eps", "0.001"},
         {"cosine",
          "lr*0.5*(1+cos(pi*min(k,3)/3)), k=0..4, decay_steps=3, no more"}}});
+}
+
+TEST(FamiliesTest, SamplingWithOtherNumbers) {
+  // Weights 1, 2, 4, 2 at temperature 1; squares at 0.5.
+  const double l = std::log(2);
+  Parts parts = {{{"logits", Filled({3, 4}, {0, l, 2 * l, l, 0, l, 2 * l, l,  //
+                                             0, l, 2 * l, l})},
+                  {"options", Filled({3, 3}, {0.5, 0, 1, 1, 2, 1, 1, 3, 0.6})},
+                  {"probs", Filled({3, 4}, {1 / 25., 4 / 25., 16 / 25., 4 / 25.,
+                                            0, 1 / 3., 2 / 3., 0,  //
+                                            0, 1 / 3., 2 / 3., 0})}},
+                 {{"method", "retnet"}, {"case", "sampling"}}};
+  ExpectPasses(parts);
+  parts.tensors["options"] = Filled({3, 3}, {1, 0.5, 1, 1, 0, 1, 1, 0, 1});
+  EXPECT_THAT(parts.Run().failures,
+              Contains(HasSubstr("options[0, 1] is 0.5, expected a whole "
+                                 "number of tokens")));
+  parts.tensors["options"] = Filled({3, 3}, {1, 0, 1, 1, 0, 1, -1, 0, 1});
+  EXPECT_THAT(parts.Run().failures,
+              Contains(HasSubstr("row 2: sampling: temperature is -1")));
+  parts.tensors["options"] = Filled({1, 3}, {1, 0, 1});
+  EXPECT_THAT(parts.Run().failures,
+              Contains(HasSubstr("expected [B, V] and [B, 3]")));
 }
 
 TEST(FamiliesTest, TargetEmaWithOtherNumbers) {

@@ -70,11 +70,33 @@ absl::Status Penalize(absl::Span<const int64_t> history, int64_t row,
     constexpr double kLargest = std::numeric_limits<double>::max();
     logit = std::clamp(logit, -kLargest, kLargest);
   }
+  const double maximum = *std::max_element(logits.begin(), logits.end());
+  if (!std::isfinite(maximum)) {
+    return absl::InvalidArgumentError(absl::StrCat(
+        kName, ": repetition_penalty is ", penalty,
+        ", which makes the largest logit of row ", row, " ", maximum));
+  }
   return absl::OkStatus();
 }
 
+// What shaping a row works with; kept from row to row.
+struct Scratch {
+  struct Candidate {
+    double logit;
+    int64_t id;
+  };
+  std::vector<Candidate> candidates;
+  std::vector<double> logits;
+};
+
+// Whether a comes before b: the larger logit, the lower id on ties.
+bool Before(const Scratch::Candidate& a, const Scratch::Candidate& b) {
+  return a.logit > b.logit || (a.logit == b.logit && a.id < b.id);
+}
+
 // Logits of one row to probabilities, in place.
-void ShapeRow(const SamplingOptions& options, std::vector<double>& x) {
+void ShapeRow(const SamplingOptions& options, Scratch& scratch,
+              std::vector<double>& x) {
   // The first of the largest.
   const auto best = std::max_element(x.begin(), x.end());
   if (options.temperature == 0) {
@@ -85,38 +107,71 @@ void ShapeRow(const SamplingOptions& options, std::vector<double>& x) {
   }
   const double maximum = *best;
   const auto vocab = static_cast<int64_t>(x.size());
-  const bool cut = (options.top_k > 0 && options.top_k < vocab);
-  std::vector<int64_t> order;
-  if (cut || options.top_p < 1) {
-    order.resize(x.size());
-    std::iota(order.begin(), order.end(), 0);
-    std::stable_sort(order.begin(), order.end(), [&](int64_t a, int64_t b) {
-      return x[static_cast<size_t>(a)] > x[static_cast<size_t>(b)];
-    });
-  }
+  const bool top_k = options.top_k > 0 && options.top_k < vocab;
+  const bool top_p = options.top_p < 1;
   // The difference first: a small temperature cannot make infinity of it but
   // minus infinity, whose exponential is 0.
-  for (double& value : x) {
-    value = std::exp((value - maximum) / options.temperature);
-  }
-  if (cut) {
-    for (int64_t i = options.top_k; i < vocab; ++i) {
-      x[static_cast<size_t>(order[static_cast<size_t>(i)])] = 0;
-    }
-  }
+  const auto weight = [&](double logit) {
+    return std::exp((logit - maximum) / options.temperature);
+  };
   const auto normalize = [&x] {
     const double sum = std::accumulate(x.begin(), x.end(), 0.0);
     for (double& value : x) value /= sum;
   };
-  normalize();
-  if (options.top_p >= 1) return;
-  double before = 0;
-  for (size_t i = 0; i < order.size(); ++i) {
-    double& value = x[static_cast<size_t>(order[i])];
-    const double own = value;
-    if (i > 0 && before >= options.top_p) value = 0;
-    before += own;
+  auto& candidates = scratch.candidates;
+  candidates.clear();
+  if (top_k) {
+    // A heap of the best so far, the last of them in front: what does not come
+    // before that one, which is most, costs one comparison.
+    for (int64_t id = 0; id < vocab; ++id) {
+      const double logit = x[static_cast<size_t>(id)];
+      if (id >= options.top_k) {
+        // Of equal ones the lower id is there.
+        if (!(logit > candidates.front().logit)) continue;
+        std::pop_heap(candidates.begin(), candidates.end(), Before);
+        candidates.pop_back();
+      }
+      candidates.push_back({logit, id});
+      std::push_heap(candidates.begin(), candidates.end(), Before);
+    }
+    std::fill(x.begin(), x.end(), 0.0);
+    for (const Scratch::Candidate& kept : candidates) {
+      x[static_cast<size_t>(kept.id)] = weight(kept.logit);
+    }
+    normalize();
+    if (!top_p) return;
+  } else {
+    if (top_p) scratch.logits = x;
+    for (double& value : x) value = weight(value);
+    normalize();
+    if (!top_p) return;
+    // All tokens below this have together less than half of what top_p leaves
+    // out. Not where rounding is as large as that.
+    const double rest = 1 - options.top_p;
+    const double least = rest > 1e-9 ? 0.5 * rest / vocab : 0;
+    for (int64_t id = 0; id < vocab; ++id) {
+      double& value = x[static_cast<size_t>(id)];
+      if (value >= least) {
+        candidates.push_back({scratch.logits[static_cast<size_t>(id)], id});
+      } else {
+        value = 0;
+      }
+    }
   }
+  // Off a heap, so that what is not kept is never sorted.
+  const auto after = [](const Scratch::Candidate& a,
+                        const Scratch::Candidate& b) { return Before(b, a); };
+  std::make_heap(candidates.begin(), candidates.end(), after);
+  auto end = candidates.end();  // of the heap; behind it what is kept
+  double before = 0;
+  do {
+    before += x[static_cast<size_t>(candidates.front().id)];
+    std::pop_heap(candidates.begin(), end, after);
+    --end;
+  } while (end != candidates.begin() && before < options.top_p);
+  std::for_each(candidates.begin(), end, [&x](const Scratch::Candidate& cut) {
+    x[static_cast<size_t>(cut.id)] = 0;
+  });
   normalize();
 }
 
@@ -154,6 +209,7 @@ absl::StatusOr<Tensor> SamplingProbabilities(const Tensor& logits,
   SEPTET_ASSIGN_OR_RETURN(Tensor result,
                           Tensor::Empty(Shape({rows, vocab}), DType::kF64));
   std::vector<double> x(static_cast<size_t>(vocab));
+  Scratch scratch;
   for (int64_t row = 0; row < rows; ++row) {
     const double* from = dense.data<double>() + row * vocab;
     bool any = false;
@@ -175,7 +231,7 @@ absl::StatusOr<Tensor> SamplingProbabilities(const Tensor& logits,
           {past.data<int64_t>() + row * time, static_cast<size_t>(time)}, row,
           options.repetition_penalty, x));
     }
-    ShapeRow(options, x);
+    ShapeRow(options, scratch, x);
     std::copy(x.begin(), x.end(), result.mutable_data<double>() + row * vocab);
   }
   return result;
@@ -184,7 +240,8 @@ absl::StatusOr<Tensor> SamplingProbabilities(const Tensor& logits,
 absl::StatusOr<Tensor> SampleTokens(const Tensor& logits, const Tensor& history,
                                     const SamplingOptions& options,
                                     const RandomStream& stream,
-                                    absl::Span<const int64_t> elements) {
+                                    absl::Span<const int64_t> elements,
+                                    Tensor* log_probabilities) {
   SEPTET_ASSIGN_OR_RETURN(const Tensor probabilities,
                           SamplingProbabilities(logits, history, options));
   const int64_t rows = probabilities.dim(0);
@@ -196,6 +253,10 @@ absl::StatusOr<Tensor> SampleTokens(const Tensor& logits, const Tensor& history,
   }
   SEPTET_ASSIGN_OR_RETURN(Tensor tokens,
                           Tensor::Empty(Shape({rows}), DType::kI64));
+  Tensor logs;
+  if (log_probabilities != nullptr) {
+    SEPTET_ASSIGN_OR_RETURN(logs, Tensor::Empty(Shape({rows}), DType::kF64));
+  }
   for (int64_t row = 0; row < rows; ++row) {
     const int64_t element = elements[static_cast<size_t>(row)];
     if (element < 0) {
@@ -215,7 +276,11 @@ absl::StatusOr<Tensor> SampleTokens(const Tensor& logits, const Tensor& history,
       if (sum > u) break;
     }
     tokens.mutable_data<int64_t>()[row] = token;
+    if (log_probabilities != nullptr) {
+      logs.mutable_data<double>()[row] = std::log(p[token]);
+    }
   }
+  if (log_probabilities != nullptr) *log_probabilities = logs;
   return tokens;
 }
 

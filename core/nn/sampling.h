@@ -26,8 +26,9 @@
 // order, exceeds unit(w0) of the row's element of the stream. So a text depends
 // on seed, stream and the elements' numbers alone.
 //
-// All is computed in float64, whatever the logits' dtype. Cost: O(V), and a
-// sort of the row where top_k or top_p cut. Keywords: nucleus sampling.
+// All is computed in float64, whatever the logits' dtype. Cost of a row: O(V),
+// with top_k at most O(V log top_k), and where top_p cuts O(K log V) for the K
+// tokens that it keeps. Keywords: nucleus sampling.
 #ifndef SEPTET_CORE_NN_SAMPLING_H_
 #define SEPTET_CORE_NN_SAMPLING_H_
 
@@ -62,12 +63,14 @@ absl::StatusOr<Tensor> SamplingProbabilities(const Tensor& logits,
                                              const SamplingOptions& options);
 
 // A token for each row, i64 [B]: row b's is drawn with element elements[b] >= 0
-// of the stream. Errors as above, and InvalidArgument for another number of
-// elements.
+// of the stream. `log_probabilities`, if given, becomes f64 [B]: of the tokens,
+// in the distribution they were drawn from. Errors as above, and
+// InvalidArgument for another number of elements; then it is left alone.
 absl::StatusOr<Tensor> SampleTokens(const Tensor& logits, const Tensor& history,
                                     const SamplingOptions& options,
                                     const RandomStream& stream,
-                                    absl::Span<const int64_t> elements);
+                                    absl::Span<const int64_t> elements,
+                                    Tensor* log_probabilities = nullptr);
 
 }  // namespace septet
 

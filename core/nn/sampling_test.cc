@@ -1,9 +1,12 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "septet/core/nn/sampling.h"
 
+#include <algorithm>
 #include <cmath>
+#include <cstddef>
 #include <cstdint>
 #include <limits>
+#include <numeric>
 #include <string>
 #include <vector>
 
@@ -181,6 +184,90 @@ TEST(SamplingTest, RowsAreIndependent) {
   }
 }
 
+// The definition: a stable sort of the whole row.
+std::vector<double> ByDefinition(const std::vector<double>& logits,
+                                 const SamplingOptions& options) {
+  const size_t vocab = logits.size();
+  std::vector<size_t> order(vocab);
+  std::iota(order.begin(), order.end(), 0);
+  std::stable_sort(order.begin(), order.end(),
+                   [&](size_t a, size_t b) { return logits[a] > logits[b]; });
+  size_t kept = vocab;
+  if (options.top_k > 0) {
+    kept = std::min(vocab, static_cast<size_t>(options.top_k));
+  }
+  std::vector<double> p(vocab, 0);
+  const auto normalize = [&p] {
+    const double sum = std::accumulate(p.begin(), p.end(), 0.0);
+    for (double& value : p) value /= sum;
+  };
+  for (size_t i = 0; i < kept; ++i) {
+    p[order[i]] =
+        std::exp((logits[order[i]] - logits[order[0]]) / options.temperature);
+  }
+  normalize();
+  if (options.top_p == 1) return p;
+  double before = 0;
+  for (size_t i = 0; i < kept; ++i) {
+    const double own = p[order[i]];
+    if (i > 0 && before >= options.top_p) p[order[i]] = 0;
+    before += own;
+  }
+  normalize();
+  return p;
+}
+
+// Rows with many ties and some tokens that are removed.
+TEST(SamplingTest, AsDefined) {
+  SEPTET_ASSERT_OK_AND_ASSIGN(const RandomStream stream,
+                              RandomStream::Create(3, "test/sampling"));
+  uint64_t element = 0;
+  for (const int64_t vocab : {1, 2, 7, 64, 257}) {
+    for (int i = 0; i < 60; ++i) {
+      std::vector<double> logits(static_cast<size_t>(vocab));
+      const uint32_t values = i % 3 == 0 ? 4 : 1000;
+      for (double& logit : logits) {
+        const uint32_t value = stream.Below(element++, values);
+        logit = value == 3 ? -kInfinity : value * 5.0 / values;
+      }
+      logits[stream.Below(element++, static_cast<uint32_t>(vocab))] = 1;
+      SamplingOptions options;
+      options.temperature = 0.25 + stream.Unit(element++);
+      if (i % 2 == 0) {
+        options.top_k =
+            stream.Below(element++, static_cast<uint32_t>(vocab) + 2);
+      }
+      if (i % 5 != 0) options.top_p = stream.Unit(element++);
+      EXPECT_EQ(Probabilities(logits, options), ByDefinition(logits, options))
+          << "V " << vocab << " top_k " << options.top_k << " top_p "
+          << options.top_p;
+    }
+  }
+}
+
+TEST(SamplingTest, LogProbabilitiesAreThoseOfTheDistribution) {
+  SEPTET_ASSERT_OK_AND_ASSIGN(const RandomStream stream,
+                              RandomStream::Create(7, "test/sampling"));
+  const Tensor logits =
+      Tensor::FromValues<float>({2, 4}, {0, 1, 2, 3, 3, 0, 1, -1}).value();
+  SamplingOptions options;
+  options.top_k = 3;
+  options.temperature = 2;
+  SEPTET_ASSERT_OK_AND_ASSIGN(const Tensor p,
+                              SamplingProbabilities(logits, {}, options));
+  for (int64_t i = 0; i < 20; ++i) {
+    Tensor logs;
+    SEPTET_ASSERT_OK_AND_ASSIGN(
+        const Tensor tokens,
+        SampleTokens(logits, {}, options, stream, {i, 100 + i}, &logs));
+    for (int64_t row : {0, 1}) {
+      const int64_t token = tokens.data<int64_t>()[row];
+      EXPECT_EQ(logs.data<double>()[row],
+                std::log(p.data<double>()[4 * row + token]));
+    }
+  }
+}
+
 TEST(SamplingTest, Errors) {
   const auto refused = [](const absl::Status& status, const char* message) {
     EXPECT_THAT(status, StatusIs(absl::StatusCode::kInvalidArgument,
@@ -216,6 +303,15 @@ TEST(SamplingTest, Errors) {
   history(Tensor::Zeros({1, 1}, DType::kI32).value(), "history is i32 [1, 1]");
   history(Tensor::FromValues<int64_t>({1, 2}, {1, 2}).value(),
           "history[0, 1] is 2, expected 0 to 1");
+
+  penalty.repetition_penalty = 1e-300;
+  const Tensor all = Tensor::FromValues<int64_t>({1, 2}, {0, 1}).value();
+  refused(SamplingProbabilities(Row({1e100, 1}), all, penalty).status(),
+          "repetition_penalty is 1e-300, which makes the largest logit of row "
+          "0 inf");
+  penalty.repetition_penalty = 1e300;
+  refused(SamplingProbabilities(Row({-1e100, -1e100}), all, penalty).status(),
+          "makes the largest logit of row 0 -inf");
 
   const RandomStream stream = RandomStream::Create(1, "test/sampling").value();
   refused(SampleTokens(Row({0, 1}), {}, {}, stream, {1, 2}).status(),
