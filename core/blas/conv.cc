@@ -805,7 +805,9 @@ absl::Status BackwardWeights(const Conv2dShape& s, const T* x,
           const int64_t width = blocks.vectors(b) * blocks.lanes;
           const int64_t count = blocks.columns(b);
           args.dy = band_dy;
-          if (width != p.out_c) {
+          // In place only where a block is all there is: a group's may be as
+          // wide.
+          if (p.groups > 1 || width != p.out_c) {
             const T* source = band_dy + g * blocks.channels + blocks.first(b);
             T* row = packed_dy;
             for (int64_t i = 0; i < band.pixels; ++i, source += p.out_c) {

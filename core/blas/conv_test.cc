@@ -203,6 +203,12 @@ TYPED_TEST(ConvTest, Groups) {
     s.c_out = 36;
     Compare<TypeParam>(s);
   }
+  // All channels are as many as a block of one group has places.
+  for (const int64_t channels : {2, 4, 8, 16, 32}) {
+    Conv2dShape s = Square(2, 6, 5, 2, channels, 3, 1, 1);
+    s.groups = 2;
+    Compare<TypeParam>(s);
+  }
   for (const int64_t channels : {2, 7, 16, 33}) {
     Conv2dShape s = Square(2, 6, 5, channels, channels, 3, 1, 2);
     s.groups = channels;
