@@ -5,28 +5,27 @@
 #include <cstddef>
 #include <cstdint>
 #include <cstring>
-#include <limits>
-#include <memory>
 #include <string>
 #include <utility>
 #include <vector>
 
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
-#include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_format.h"
 #include "absl/strings/string_view.h"
 #include "absl/types/span.h"
-#include "ioapi.h"
 #include "septet/core/base/status_macros.h"
 #include "septet/core/io/gzip.h"
 #include "septet/core/io/quote.h"
 #include "septet/core/tensor/dtype.h"
 #include "septet/core/tensor/shape.h"
 #include "septet/core/tensor/tensor.h"
-#include "unzip.h"
 #include "zlib.h"
+
+#if defined(__BYTE_ORDER__) && __BYTE_ORDER__ != __ORDER_LITTLE_ENDIAN__
+#error "numbers of archives are little endian and are copied as they are"
+#endif
 
 namespace septet {
 namespace io_internal {
@@ -38,84 +37,120 @@ constexpr int kDeflated = 8;
 // How much is inflated, or added to a checksum, in one call.
 constexpr size_t kPieceBytes = size_t{1} << 26;
 
-// The archive as minizip reads it.
-struct MemoryFile {
-  absl::string_view bytes;
-  uint64_t position = 0;
+constexpr uint32_t kLocalSignature = 0x04034b50;
+constexpr uint32_t kDirectorySignature = 0x02014b50;
+constexpr uint32_t kEndSignature = 0x06054b50;
+constexpr uint32_t kEnd64Signature = 0x06064b50;
+constexpr uint32_t kLocator64Signature = 0x07064b50;
+
+// Bytes of these records without names and comments.
+constexpr uint64_t kLocalBytes = 30;
+constexpr uint64_t kRowBytes = 46;
+constexpr uint64_t kEndBytes = 22;
+constexpr uint64_t kEnd64Bytes = 56;
+constexpr uint64_t kLocator64Bytes = 20;
+
+constexpr uint64_t kZip64Id = 1;
+// Numbers that stand in zip64's records instead.
+constexpr uint64_t kMax16 = 0xffff;
+constexpr uint64_t kMax32 = 0xffffffff;
+
+// The number of `bytes` bytes at `offset`, which must be there; little endian.
+uint64_t NumberAt(absl::string_view file, uint64_t offset, int bytes) {
+  uint64_t value = 0;
+  std::memcpy(&value, file.data() + offset, bytes);
+  return value;
+}
+
+// The directory, as the records at the end tell of it.
+struct Directory {
+  uint64_t entries = 0;
+  uint64_t begin = 0;
+  uint64_t bytes = 0;
 };
 
-voidpf OpenMemory(voidpf opaque, const void*, int) { return opaque; }
-
-uLong ReadMemory(voidpf, voidpf stream, void* buffer, uLong size) {
-  auto* file = static_cast<MemoryFile*>(stream);
-  const uint64_t rest = file->bytes.size() -
-                        std::min<uint64_t>(file->position, file->bytes.size());
-  const auto count = static_cast<size_t>(std::min<uint64_t>(size, rest));
-  if (count > 0) {
-    std::memcpy(buffer, file->bytes.data() + file->position, count);
+absl::StatusOr<Directory> FindDirectory(absl::string_view file) {
+  // The last record, behind which only its comment is.
+  uint64_t end = 0;
+  bool found = false;
+  for (uint64_t comment = 0;
+       comment <= kMax16 && comment + kEndBytes <= file.size(); ++comment) {
+    end = file.size() - kEndBytes - comment;
+    found = NumberAt(file, end, 4) == kEndSignature &&
+            NumberAt(file, end + 20, 2) == comment;
+    if (found) break;
   }
-  file->position += count;
-  return count;
-}
-
-uLong WriteMemory(voidpf, voidpf, const void*, uLong) { return 0; }
-
-ZPOS64_T TellMemory(voidpf, voidpf stream) {
-  return static_cast<MemoryFile*>(stream)->position;
-}
-
-long SeekMemory(voidpf, voidpf stream, ZPOS64_T offset, int origin) {
-  auto* file = static_cast<MemoryFile*>(stream);
-  uint64_t base = 0;
-  if (origin == ZLIB_FILEFUNC_SEEK_CUR) base = file->position;
-  if (origin == ZLIB_FILEFUNC_SEEK_END) base = file->bytes.size();
-  uint64_t target;
-  if (__builtin_add_overflow(base, static_cast<uint64_t>(offset), &target) ||
-      target > file->bytes.size()) {
-    return -1;
+  if (!found) {
+    return absl::DataLossError(absl::StrCat(
+        "no zip archive, or a truncated one: its ", file.size(),
+        " bytes do not end with the record that tells of its directory"));
   }
-  file->position = target;
-  return 0;
-}
-
-int CloseMemory(voidpf, voidpf) { return 0; }
-int ErrorOfMemory(voidpf, voidpf) { return 0; }
-
-struct CloseUnzip {
-  void operator()(void* file) const { unzClose(file); }
-};
-using UnzFile = std::unique_ptr<void, CloseUnzip>;
-
-// Whether `file` ends with the record at the end of archives and its comment.
-// minizip takes the record wherever it is, cut off as it may be.
-bool EndsWithRecord(absl::string_view file) {
-  constexpr size_t kRecordBytes = 22;
-  constexpr size_t kMaxCommentBytes = 65535;
-  for (size_t comment = 0; comment <= kMaxCommentBytes; ++comment) {
-    if (file.size() < kRecordBytes + comment) return false;
-    const absl::string_view record =
-        file.substr(file.size() - kRecordBytes - comment, kRecordBytes);
-    if (absl::StartsWith(record, "PK\x05\x06") &&
-        static_cast<uint8_t>(record[20]) +
-                256u * static_cast<uint8_t>(record[21]) ==
-            comment) {
-      return true;
+  Directory directory;
+  uint64_t disk = NumberAt(file, end + 4, 2);
+  uint64_t first_disk = NumberAt(file, end + 6, 2);
+  uint64_t entries_here = NumberAt(file, end + 8, 2);
+  directory.entries = NumberAt(file, end + 10, 2);
+  directory.bytes = NumberAt(file, end + 12, 4);
+  directory.begin = NumberAt(file, end + 16, 4);
+  if (directory.entries == kMax16 || directory.bytes == kMax32 ||
+      directory.begin == kMax32) {
+    // A record for large numbers, and in front of this one where it is.
+    const uint64_t locator = end - std::min(end, kLocator64Bytes);
+    if (end >= kLocator64Bytes &&
+        NumberAt(file, locator, 4) == kLocator64Signature) {
+      const uint64_t end64 = NumberAt(file, locator + 8, 8);
+      if (locator < kEnd64Bytes || end64 > locator - kEnd64Bytes ||
+          NumberAt(file, end64, 4) != kEnd64Signature) {
+        return absl::DataLossError(
+            absl::StrCat("the zip64 record of the archive is not at byte ",
+                         end64, ", where byte ", locator, " says it is"));
+      }
+      disk = NumberAt(file, end64 + 16, 4);
+      first_disk = NumberAt(file, end64 + 20, 4);
+      entries_here = NumberAt(file, end64 + 24, 8);
+      directory.entries = NumberAt(file, end64 + 32, 8);
+      directory.bytes = NumberAt(file, end64 + 40, 8);
+      directory.begin = NumberAt(file, end64 + 48, 8);
+      end = end64;
     }
   }
-  return false;
+  if (disk != 0 || first_disk != 0 || entries_here != directory.entries) {
+    return absl::UnimplementedError(
+        "an archive in several parts; whole ones are read");
+  }
+  if (directory.begin > end || directory.bytes > end - directory.begin) {
+    return absl::DataLossError(
+        absl::StrCat("the directory of the archive has ", directory.bytes,
+                     " bytes at ", directory.begin, ", beyond byte ", end,
+                     " where the record that tells of it is"));
+  }
+  if (directory.entries > directory.bytes / kRowBytes) {
+    return absl::DataLossError(
+        absl::StrCat("the archive says it has ", directory.entries,
+                     " entries, more than the ", directory.bytes,
+                     " bytes of its directory can name"));
+  }
+  return directory;
 }
 
-UnzFile OpenUnzip(MemoryFile* file) {
-  zlib_filefunc64_def functions;
-  functions.zopen64_file = OpenMemory;
-  functions.zread_file = ReadMemory;
-  functions.zwrite_file = WriteMemory;
-  functions.ztell64_file = TellMemory;
-  functions.zseek64_file = SeekMemory;
-  functions.zclose_file = CloseMemory;
-  functions.zerror_file = ErrorOfMemory;
-  functions.opaque = file;
-  return UnzFile(unzOpen2_64("archive", &functions));
+// Sets the sizes and the offset of `entry` that are in the zip64 part of its
+// extra fields.
+void ReadZip64(absl::string_view extra, ZipEntry* entry) {
+  while (extra.size() >= 4) {
+    const uint64_t id = NumberAt(extra, 0, 2);
+    const uint64_t bytes = NumberAt(extra, 2, 2);
+    extra.remove_prefix(4);
+    absl::string_view field = extra.substr(0, bytes);
+    extra.remove_prefix(field.size());
+    if (id != kZip64Id) continue;
+    for (uint64_t* value :
+         {&entry->bytes, &entry->compressed_bytes, &entry->offset}) {
+      if (*value != kMax32 || field.size() < 8) continue;
+      *value = NumberAt(field, 0, 8);
+      field.remove_prefix(8);
+    }
+    return;
+  }
 }
 
 uLong AddToChecksum(uLong sum, absl::string_view bytes) {
@@ -200,67 +235,59 @@ absl::Status Inflate(absl::string_view compressed, char* out, uint64_t size,
 
 absl::StatusOr<ZipArchive> ZipArchive::Open(absl::string_view file) {
   ZipArchive archive(file);
-  MemoryFile memory{file};
-  const bool complete = EndsWithRecord(file);
-  // Nothing is before the record, so nothing is in the archive. minizip does
-  // not find a record there.
-  if (complete && absl::StartsWith(file, "PK\x05\x06")) return archive;
-  const UnzFile zip = complete ? OpenUnzip(&memory) : nullptr;
-  if (zip == nullptr) {
-    return absl::DataLossError(absl::StrCat(
-        "no zip archive, or a truncated one: its ", file.size(),
-        " bytes do not end with the record that tells of its directory"));
-  }
-  unz_global_info64 info;
-  unzGetGlobalInfo64(zip.get(), &info);
-  if (info.number_entry == 0) return archive;
-  // The fixed part of a row of the directory has 46 bytes.
-  if (info.number_entry > file.size() / 46) {
-    return absl::DataLossError(absl::StrCat(
-        "the archive says it has ", info.number_entry,
-        " entries, more than its ", file.size(), " bytes can name"));
-  }
-  std::vector<char> name(std::numeric_limits<uint16_t>::max());
+  SEPTET_ASSIGN_OR_RETURN(const Directory directory, FindDirectory(file));
+  archive.directory_ = directory.begin;
+  absl::string_view rows = file.substr(directory.begin, directory.bytes);
   uint64_t compressed = 0;
-  int code = unzGoToFirstFile(zip.get());
-  while (code == UNZ_OK) {
-    unz_file_info64 row;
-    code = unzGetCurrentFileInfo64(zip.get(), &row, name.data(), name.size(),
-                                   nullptr, 0, nullptr, 0);
-    if (code != UNZ_OK) break;
-    unz64_file_pos position;
-    code = unzGetFilePos64(zip.get(), &position);
-    if (code != UNZ_OK) break;
+  while (archive.entries_.size() < directory.entries) {
+    const auto damaged = [&](absl::string_view what) {
+      return absl::DataLossError(absl::StrCat(
+          "the directory of the archive is damaged at entry ",
+          archive.entries_.size(), " of ", directory.entries,
+          archive.entries_.empty()
+              ? ""
+              : absl::StrCat(", behind ",
+                             QuoteName(archive.entries_.back().name)),
+          ": ", what));
+    };
+    if (rows.size() < kRowBytes ||
+        NumberAt(rows, 0, 4) != kDirectorySignature) {
+      return damaged("no row is there");
+    }
+    const uint64_t name_bytes = NumberAt(rows, 28, 2);
+    const uint64_t extra_bytes = NumberAt(rows, 30, 2);
+    const uint64_t comment_bytes = NumberAt(rows, 32, 2);
+    const uint64_t row_bytes =
+        kRowBytes + name_bytes + extra_bytes + comment_bytes;
+    if (row_bytes > rows.size()) {
+      return damaged(absl::StrCat("its row has ", row_bytes, " bytes, ",
+                                  rows.size(), " are left"));
+    }
     ZipEntry entry;
-    entry.name.assign(name.data(), row.size_filename);
-    entry.method = static_cast<int>(row.compression_method);
-    entry.encrypted = (row.flag & 1) != 0;
-    entry.compressed_bytes = row.compressed_size;
-    entry.bytes = row.uncompressed_size;
-    entry.crc32 = static_cast<uint32_t>(row.crc);
-    entry.directory_offset = position.pos_in_zip_directory;
-    entry.number = position.num_of_file;
+    entry.name = std::string(rows.substr(kRowBytes, name_bytes));
+    entry.encrypted = (NumberAt(rows, 8, 2) & 1) != 0;
+    entry.method = static_cast<int>(NumberAt(rows, 10, 2));
+    entry.crc32 = static_cast<uint32_t>(NumberAt(rows, 16, 4));
+    entry.compressed_bytes = NumberAt(rows, 20, 4);
+    entry.bytes = NumberAt(rows, 24, 4);
+    entry.offset = NumberAt(rows, 42, 4);
+    ReadZip64(rows.substr(kRowBytes + name_bytes, extra_bytes), &entry);
     if (__builtin_add_overflow(compressed, entry.compressed_bytes,
                                &compressed) ||
         compressed > file.size()) {
       return absl::DataLossError(absl::StrCat(
           "the entries of the archive up to ", QuoteName(entry.name),
-          " have more than its ", file.size(),
-          " bytes together: it is truncated, or they overlap"));
+          " have more than its ", file.size(), " bytes together"));
     }
     archive.entries_.push_back(std::move(entry));
-    if (archive.entries_.size() == info.number_entry) {
-      return archive;
-    }
-    code = unzGoToNextFile(zip.get());
+    rows.remove_prefix(row_bytes);
   }
-  return absl::DataLossError(absl::StrCat(
-      "the directory of the archive is damaged at entry ",
-      archive.entries_.size(), " of ", info.number_entry,
-      archive.entries_.empty()
-          ? ""
-          : absl::StrCat(", behind ",
-                         QuoteName(archive.entries_.back().name))));
+  if (!rows.empty()) {
+    return absl::DataLossError(absl::StrCat("the directory of the archive has ",
+                                            rows.size(), " bytes behind its ",
+                                            directory.entries, " entries"));
+  }
+  return archive;
 }
 
 absl::StatusOr<ZipBytes> ZipArchive::Read(const ZipEntry& entry,
@@ -275,22 +302,24 @@ absl::StatusOr<ZipBytes> ZipArchive::Read(const ZipEntry& entry,
         absl::StrCat(where, "is compressed by method ", entry.method,
                      "; stored (0) and deflated (8) can be read"));
   }
-  MemoryFile memory{file_};
-  const UnzFile zip = OpenUnzip(&memory);
-  unz64_file_pos position;
-  position.pos_in_zip_directory = entry.directory_offset;
-  position.num_of_file = entry.number;
-  // Raw: only the local header is read, and compared with the directory.
-  if (zip == nullptr || unzGoToFilePos64(zip.get(), &position) != UNZ_OK ||
-      unzOpenCurrentFile2(zip.get(), nullptr, nullptr, 1) != UNZ_OK) {
-    return absl::DataLossError(absl::StrCat(
-        where, "its own header is not there or differs from the directory"));
+  if (entry.offset > directory_ || directory_ - entry.offset < kLocalBytes ||
+      NumberAt(file_, entry.offset, 4) != kLocalSignature) {
+    return absl::DataLossError(
+        absl::StrCat(where, "its own header is not at byte ", entry.offset));
   }
-  const uint64_t begin = unzGetCurrentFileZStreamPos64(zip.get());
-  if (begin > file_.size() || entry.compressed_bytes > file_.size() - begin) {
+  const uint64_t name_bytes = NumberAt(file_, entry.offset + 26, 2);
+  const uint64_t begin = entry.offset + kLocalBytes + name_bytes +
+                         NumberAt(file_, entry.offset + 28, 2);
+  if (begin > directory_ || entry.compressed_bytes > directory_ - begin) {
     return absl::DataLossError(
         absl::StrCat(where, "has ", entry.compressed_bytes, " bytes at ", begin,
-                     ", beyond the end of the archive's ", file_.size()));
+                     ", beyond the directory at ", directory_));
+  }
+  const absl::string_view name =
+      file_.substr(entry.offset + kLocalBytes, name_bytes);
+  if (name != entry.name) {
+    return absl::DataLossError(
+        absl::StrCat(where, "its own header has the name ", QuoteName(name)));
   }
   const absl::string_view compressed =
       file_.substr(begin, entry.compressed_bytes);
@@ -331,21 +360,13 @@ absl::StatusOr<ZipBytes> ZipArchive::Read(const ZipEntry& entry,
 
 namespace {
 
-constexpr uint32_t kLocalSignature = 0x04034b50;
-constexpr uint32_t kDirectorySignature = 0x02014b50;
-constexpr uint32_t kEndSignature = 0x06054b50;
-constexpr uint32_t kEnd64Signature = 0x06064b50;
-constexpr uint32_t kLocator64Signature = 0x07064b50;
 constexpr uint16_t kVersion = 20;
 constexpr uint16_t kVersion64 = 45;
-constexpr uint16_t kZip64Id = 1;
 // The padding of Android's zipalign; the alignment is its content.
 constexpr uint16_t kAlignmentId = 0xd935;
 constexpr uint16_t kUtf8Flag = 1 << 11;
 // 1 January 1980, the first day that there is.
 constexpr uint16_t kDate = 0x0021;
-constexpr uint64_t kMax32 = 0xffffffff;
-constexpr uint64_t kMax16 = 0xffff;
 
 // Little endian.
 void Put(std::string* out, uint64_t value, int bytes) {

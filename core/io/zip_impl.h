@@ -7,9 +7,10 @@
 //     Use(data.bytes);
 //   }
 //
-// The directory is read by minizip (zip64 too), which sees the archive through
-// bounds-checked functions. Stored and deflated entries; encrypted ones and
-// those of other methods open the archive and are refused by name when read.
+// Read are stored and deflated entries, zip64 or not; encrypted ones and those
+// of other methods leave the archive readable and are refused by name when they
+// are asked for. Not read: archives in several parts, or with other bytes
+// before or behind them. Format: PKWARE's APPNOTE.TXT, 6.3.10.
 //
 //   ZipWriter writer([&](absl::string_view piece) {
 //     return file.Append(piece);    // an AtomicFile
@@ -17,8 +18,9 @@
 //   SEPTET_RETURN_IF_ERROR(writer.Add("x.npy", {header, elements}, {}));
 //   SEPTET_RETURN_IF_ERROR(writer.Finish());
 //
-// Written without minizip, which goes back to fill in sizes: what is here is
-// known before, and can go where only appending is possible.
+// minizip is the oracle of the test and no more: it takes what is missing at
+// the end of a truncated archive for zeros, cannot open one without entries,
+// and writes only where it can go back to fill in sizes.
 //
 // Cost: Open is linear in the directory. A stored entry is a view of the
 // archive; a deflated one is inflated into memory of its own.
@@ -49,9 +51,7 @@ struct ZipEntry {
   uint64_t compressed_bytes = 0;
   uint64_t bytes = 0;
   uint32_t crc32 = 0;
-  // Where its row of the directory is.
-  uint64_t directory_offset = 0;
-  uint64_t number = 0;
+  uint64_t offset = 0;  // of its own header
 };
 
 struct ZipBytes {
@@ -89,6 +89,7 @@ class ZipArchive {
   explicit ZipArchive(absl::string_view file) : file_(file) {}
 
   absl::string_view file_;
+  uint64_t directory_ = 0;  // where it begins: entries end before
   std::vector<ZipEntry> entries_;
 };
 

@@ -37,7 +37,7 @@ _EDGES = {
     "@hdf5//": ["//core/io:hdf5*"],
     "@libjpeg//": ["//core/io:jpeg_impl"],
     "@libpng//": ["//core/io:png_impl"],
-    "@minizip//": ["//core/io:zip_impl"],
+    "@minizip//": ["//core/io:zip_impl_test"],
     "@mujoco//": ["//rl/envs:mujoco*"],
     "@onednn//": ["//core/blas"],
     "@openblas//": ["//core/blas"],
