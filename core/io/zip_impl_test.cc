@@ -262,6 +262,47 @@ TEST(ZipTest, DamagedZip64) {
   }
 }
 
+TEST(ZipTest, SizesAndOffsetsOfZip64) {
+  const std::string plain =
+      Archive({{"first", {"x"}, {}}, {"x", {"text"}, {}}});
+  const auto number = [](uint64_t value, int bytes) {
+    return std::string(reinterpret_cast<const char*>(&value), bytes);
+  };
+  // The second row says that its sizes and offset are in its extra field,
+  // behind one that is not zip64's.
+  const size_t offset = plain.find("PK\x03\x04", 4);
+  const size_t row = plain.find("PK\x01\x02", plain.find("PK\x01\x02") + 4);
+  const size_t end = plain.find("PK\x05\x06");
+  const auto archive = [&](const std::string& extra) {
+    std::string file = plain;
+    file.replace(row + 20, 8, std::string(8, '\xff'));
+    file.replace(row + 42, 4, std::string(4, '\xff'));
+    file.replace(row + 30, 2, number(extra.size(), 2));
+    uint64_t bytes = 0;
+    std::memcpy(&bytes, &file[end + 12], 4);
+    file.replace(end + 12, 4, number(bytes + extra.size(), 4));
+    return file.insert(row + 46 + 1, extra);
+  };
+  const std::string other = number(7, 2) + number(3, 2) + "abc";
+  const std::string file =
+      archive(other + number(1, 2) + number(24, 2) + number(4, 8) +
+              number(4, 8) + number(offset, 8));
+  SEPTET_ASSERT_OK_AND_ASSIGN(const ZipArchive zip, ZipArchive::Open(file));
+  ASSERT_EQ(zip.entries().size(), 2);
+  SEPTET_ASSERT_OK_AND_ASSIGN(const ZipBytes bytes,
+                              zip.Read(zip.entries()[1], Limit(0)));
+  EXPECT_EQ(bytes.bytes, "text");
+  // Without the field, or with half of it, the sizes are what they say.
+  EXPECT_THAT(ZipArchive::Open(archive("")),
+              StatusIs(kDataLoss, HasSubstr("bytes together")));
+  EXPECT_THAT(
+      ZipArchive::Open(archive(number(1, 2) + number(24, 2) + number(4, 8))),
+      StatusIs(kDataLoss, HasSubstr("bytes together")));
+  EXPECT_THAT(ZipArchive::Open(archive(number(1, 2) + number(8, 2) +
+                                       number(~uint64_t{0}, 8))),
+              StatusIs(kDataLoss, HasSubstr("bytes together")));
+}
+
 // The bytes of an entry as minizip reads them.
 std::string OracleRead(unzFile zip) {
   std::string bytes;
