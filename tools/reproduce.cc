@@ -32,6 +32,9 @@ namespace {
 
 absl::Status Reproduce(const ReproduceFlags& flags,
                        const std::vector<std::string>& names) {
+  if (flags.out().empty()) {
+    return UsageError("--out: expected a folder, got \"\"");
+  }
   const ExperimentRegistry& registry = ExperimentRegistry::Global();
   PlanRequest request;
   request.names = names;

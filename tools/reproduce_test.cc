@@ -69,15 +69,15 @@ Runs the experiments behind the claims of the papers. Without a name: the flagsh
 experiment of each package. What an earlier run has finished is not run again.
 
 flags:
-  name       type                 default                range       help
-  --preset   quick|standard|full  quick                              Size of each experiment.
-  --all      bool                 false                              Run every experiment.
-  --seeds    int32                0                      at least 0  Seeds of each experiment; 0: what it has at the preset.
-  --out      string               septet_runs/reproduce              Folder for what the runs write.
-  --fresh    bool                 false                              Remove earlier runs of these experiments; else they go on.
-  --threads  int32                0                      0 to 1024   Threads that calculate; 0: one for each core.
-  --list     bool                 false                              Only list the experiments.
-  --help     bool                 false                              Prints this.
+  name       type                 default                range      help
+  --preset   quick|standard|full  quick                             Size of each experiment.
+  --all      bool                 false                             Run every experiment.
+  --seeds    int32                0                      0 to 1000  Seeds of each experiment; 0: what it has at the preset.
+  --out      string               septet_runs/reproduce             Folder for what the runs write.
+  --fresh    bool                 false                             Remove earlier runs of these experiments; else they go on.
+  --threads  int32                0                      0 to 1024  Threads that calculate; 0: one for each core.
+  --list     bool                 false                             Only list the experiments.
+  --help     bool                 false                             Prints this.
 )");
 }
 
@@ -98,7 +98,18 @@ TEST_F(ReproduceTest, BadValuesAreUsageErrors) {
   EXPECT_EQ(result.err,
             "reproduce: --preset: no value \"fast\" (there are: quick, "
             "standard, full)\n"
-            "reproduce: --seeds: expected at least 0, got -1\n"
+            "reproduce: --seeds: expected 0 to 1000, got -1\n"
+            "See `reproduce --help`.\n");
+}
+
+TEST_F(ReproduceTest, AnEmptyFolderIsAUsageError) {
+  // Not the root of the file system.
+  out_ = "";
+  const ProgramResult result = WithFakes({"retention"});
+  EXPECT_EQ(result.exit_code, 2);
+  EXPECT_THAT(result.out, IsEmpty());
+  EXPECT_EQ(result.err,
+            "reproduce: --out: expected a folder, got \"\"\n"
             "See `reproduce --help`.\n");
 }
 

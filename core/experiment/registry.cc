@@ -56,7 +56,14 @@ absl::StatusOr<std::vector<const Experiment*>> ExperimentRegistry::Select(
   const std::vector<std::string> packages = Packages();
   std::vector<std::string> names = packages;
   for (const auto& entry : experiments_) names.push_back(entry.first);
-  const std::string nearest = NearestName(name, names);
+  std::string nearest = NearestName(name, names);
+  // The name of an experiment without that of its package.
+  for (const auto& entry : experiments_) {
+    if (absl::EndsWith(entry.first, absl::StrCat("/", name))) {
+      nearest = entry.first;
+      break;
+    }
+  }
   return absl::NotFoundError(absl::StrCat(
       "no package or experiment \"", name, "\"",
       nearest.empty() ? "" : absl::StrCat("; nearest is \"", nearest, "\""),

@@ -71,6 +71,9 @@ TEST_F(RegistryTest, UnknownNameIsAnsweredWithTheNearest) {
   EXPECT_THAT(registry_.Select("retention/recal"),
               StatusIs(absl::StatusCode::kNotFound,
                        ::testing::HasSubstr("\"retention/recall\"")));
+  EXPECT_THAT(registry_.Select("hopper"),
+              StatusIs(absl::StatusCode::kNotFound,
+                       ::testing::HasSubstr("\"rl/offline/hopper\"")));
   EXPECT_THAT(ExperimentRegistry().Select("x"),
               StatusIs(absl::StatusCode::kNotFound,
                        Eq("no package or experiment \"x\" (none is "

@@ -183,9 +183,14 @@ absl::StatusOr<SeedRecord> RunSeed(const Experiment& experiment,
            << (context.resume ? ": goes on" : ": begins") << std::endl;
   const auto start = std::chrono::steady_clock::now();
   absl::StatusOr<SeedResult> result = experiment.run_seed(context);
-  // Whatever a signal has made of the run, it is the reason.
-  if (!result.ok() &&
-      (InterruptRequested() || InterruptExitCode(result.status()) != 0)) {
+  if (!result.ok() && InterruptExitCode(result.status()) != 0) {
+    return Interrupted();
+  }
+  // A signal ends the run whatever else has happened, but a full disk, say, is
+  // why the next one will not go on where this one was.
+  if (!result.ok() && InterruptRequested()) {
+    progress << "  warning: seed " << context.seed << ": " << result.status()
+             << std::endl;
     return Interrupted();
   }
   SEPTET_RETURN_IF_ERROR(result.status()) << "seed " << context.seed;

@@ -34,7 +34,6 @@ using ::testing::Eq;
 using ::testing::HasSubstr;
 using ::testing::IsEmpty;
 using ::testing::MatchesRegex;
-using ::testing::Not;
 
 // Experiments, a folder for what they write, and what became of the last run.
 class RunnerTest : public ::testing::Test {
@@ -426,6 +425,20 @@ TEST_F(RunnerTest, AFolderThatCannotBeMadeIsAnError) {
               HasSubstr(run_.out + "/a"));
 }
 
+TEST_F(RunnerTest, AnErrorBesideASignalIsNotHidden) {
+  Experiment experiment = Logging("a/one");
+  experiment.run_seed = [](const SeedContext&) -> absl::StatusOr<SeedResult> {
+    std::raise(SIGTERM);
+    return absl::ResourceExhaustedError("write x: No space left on device");
+  };
+  Add(experiment);
+  InterruptScope scope;
+  RunAll();
+  EXPECT_EQ(InterruptExitCode(ResultsStatus(results_)), 128 + SIGTERM);
+  EXPECT_THAT(progress_, HasSubstr("  warning: seed 1: RESOURCE_EXHAUSTED: "
+                                   "write x: No space left on device\n"));
+}
+
 TEST_F(RunnerTest, ASignalStopsBetweenSeeds) {
   Experiment experiment = Logging("a/one");
   const auto work = experiment.run_seed;
@@ -477,7 +490,8 @@ TEST_F(RunnerTest, ASeedThatASignalCutOffIsNotAFailure) {
     RunSeeds(2);
   }
   EXPECT_EQ(InterruptExitCode(ResultsStatus(results_)), 128 + SIGINT);
-  EXPECT_THAT(progress_, Not(HasSubstr("a child")));
+  EXPECT_THAT(progress_, HasSubstr("  warning: seed 1: UNAVAILABLE: a child "
+                                   "was interrupted\na/one: interrupted ("));
   signals = false;
   InterruptScope scope;
   RunSeeds(2);

@@ -103,7 +103,13 @@ absl::StatusOr<Checkpoint> FromFile(const SafetensorsFile& file) {
                                       ", expected a number of steps"));
   }
   for (const std::string& name : file.names()) {
-    SEPTET_ASSIGN_OR_RETURN(checkpoint.tensors[name], file.Get(name));
+    absl::StatusOr<Tensor> tensor = file.Get(name);
+    // A type of elements that is not known here was not written here.
+    if (absl::IsUnimplemented(tensor.status())) {
+      return absl::DataLossError(tensor.status().message());
+    }
+    SEPTET_RETURN_IF_ERROR(tensor.status());
+    checkpoint.tensors[name] = *std::move(tensor);
   }
   const std::string actual =
       Checksum(checkpoint.step, checkpoint.tensors, checkpoint.text);
@@ -135,8 +141,10 @@ absl::StatusOr<std::vector<int64_t>> ListCheckpoints(absl::string_view dir) {
     if (errno == ENOENT) return steps;
     return absl::ErrnoToStatus(errno, absl::StrCat("open directory ", dir));
   }
-  errno = 0;
-  while (const dirent* entry = readdir(folder.get())) {
+  while (true) {
+    errno = 0;
+    const dirent* entry = readdir(folder.get());
+    if (entry == nullptr) break;
     const int64_t step = StepOfName(entry->d_name);
     if (step >= 0) steps.push_back(step);
   }

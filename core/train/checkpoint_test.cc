@@ -62,6 +62,14 @@ bool Exists(const std::string& path) {
   return stat(path.c_str(), &info) == 0;
 }
 
+TEST(CheckpointTest, ChecksumsOfOldFilesStay) {
+  const std::string dir = Folder("format");
+  SEPTET_ASSERT_OK(SaveCheckpoint(dir, Make(12), 1));
+  SEPTET_ASSERT_OK_AND_ASSIGN(const SafetensorsFile file,
+                              SafetensorsFile::Open(CheckpointPath(dir, 12)));
+  EXPECT_EQ(file.metadata().at("septet.crc32c"), "5cbf1348");
+}
+
 TEST(CheckpointTest, ComesBackAsItWas) {
   const std::string dir = Folder("back/made/on/the/way");
   Checkpoint saved = Make(12);
@@ -166,24 +174,22 @@ TEST(CheckpointTest, EveryChangedByteAndEveryCutIsSeen) {
   SEPTET_ASSERT_OK(SaveCheckpoint(dir, Make(4), 1));
   const std::string path = CheckpointPath(dir, 4);
   const std::string good = Read(path);
-  const std::string changed = Folder("changed.safetensors");
   for (size_t i = 0; i < good.size(); ++i) {
-    std::string bytes = good;
-    bytes[i] ^= 0x20;
-    SEPTET_ASSERT_OK(WriteFileAtomically(changed, bytes));
-    const absl::StatusOr<Checkpoint> loaded = LoadCheckpoint(changed);
-    if (loaded.ok()) {
-      // White space at the end of the header, which says nothing.
-      EXPECT_EQ(good[i], ' ') << "byte " << i;
-      continue;
+    for (int bit = 0; bit < 8; ++bit) {
+      std::string bytes = good;
+      bytes[i] = static_cast<char>(bytes[i] ^ 1 << bit);
+      const absl::StatusOr<Checkpoint> loaded = ParseCheckpoint(bytes, "name");
+      if (loaded.ok()) {
+        // White space at the end of the header, which says nothing.
+        EXPECT_EQ(good[i], ' ') << "byte " << i;
+        continue;
+      }
+      EXPECT_THAT(loaded.status(),
+                  StatusIs(absl::StatusCode::kDataLoss, HasSubstr("name")))
+          << "byte " << i << ", bit " << bit;
     }
-    EXPECT_TRUE(absl::IsDataLoss(loaded.status()) ||
-                absl::IsUnimplemented(loaded.status()))
-        << "byte " << i << ": " << loaded.status();
-    EXPECT_THAT(std::string(loaded.status().message()), HasSubstr(changed));
-    SEPTET_ASSERT_OK(WriteFileAtomically(changed, good.substr(0, i)));
-    EXPECT_THAT(LoadCheckpoint(changed),
-                StatusIs(absl::StatusCode::kDataLoss, HasSubstr(changed)));
+    EXPECT_THAT(ParseCheckpoint(good.substr(0, i), "name").status(),
+                StatusIs(absl::StatusCode::kDataLoss, HasSubstr("name")));
   }
 }
 

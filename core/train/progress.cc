@@ -72,7 +72,7 @@ ProgressLine::ProgressLine(absl::string_view label,
                            const ProgressOptions& options)
     : label_(label),
       out_(options.out == nullptr ? &std::cerr : options.out),
-      terminal_(options.terminal.value_or(options.out == nullptr &&
+      terminal_(options.terminal.value_or(out_ == &std::cerr &&
                                           isatty(STDERR_FILENO) == 1)),
       width_(options.width),
       now_(options.now_seconds ? options.now_seconds : &SteadySeconds) {

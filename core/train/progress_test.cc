@@ -1,6 +1,11 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "septet/core/train/progress.h"
 
+#include <fcntl.h>
+#include <stdlib.h>
+#include <unistd.h>
+
+#include <iostream>
 #include <sstream>
 #include <string>
 
@@ -47,6 +52,33 @@ TEST(ProgressTest, PlainLinesComeEveryTenSecondsAndAtTheEnd) {
               "train  240/1000 (24%)  8.0/s  ETA 1:35  loss 2\n");
   }
   EXPECT_EQ(setting.Take(), "train  250/1000 (25%)  8.0/s  ETA 1:34  loss 2\n");
+}
+
+TEST(ProgressTest, StandardErrorGivenByNameIsATerminalWhereItIsOne) {
+  const int master = posix_openpt(O_RDWR | O_NOCTTY);
+  ASSERT_GE(master, 0);
+  ASSERT_EQ(grantpt(master), 0);
+  ASSERT_EQ(unlockpt(master), 0);
+  const int terminal = open(ptsname(master), O_RDWR | O_NOCTTY);
+  ASSERT_GE(terminal, 0);
+  const int saved = dup(STDERR_FILENO);
+  ASSERT_GE(dup2(terminal, STDERR_FILENO), 0);
+  {
+    ProgressOptions options;
+    options.out = &std::cerr;
+    ProgressLine progress("train", options);
+    progress.Update(1, 4);
+    progress.Finish();
+  }
+  dup2(saved, STDERR_FILENO);
+  char text[256];
+  const ssize_t count = read(master, text, sizeof(text));
+  close(saved);
+  close(terminal);
+  close(master);
+  ASSERT_GT(count, 0);
+  EXPECT_THAT(std::string(text, static_cast<size_t>(count)),
+              HasSubstr("\r\x1b[Ktrain  1/4 (25%)"));
 }
 
 TEST(ProgressTest, OneLineIsWrittenOverOnATerminal) {

@@ -67,6 +67,19 @@ std::string ShellQuote(absl::string_view text) {
   return absl::StrCat("'", absl::StrReplaceAll(text, {{"'", "'\\''"}}), "'");
 }
 
+// Whether a word of a command line says how a run begins, in any of the forms
+// that the flags have.
+bool IsStartFlag(absl::string_view word) {
+  for (const char* name : {"resume", "fresh"}) {
+    if (word == absl::StrCat("--", name) ||
+        word == absl::StrCat("--no", name) ||
+        absl::StartsWith(word, absl::StrCat("--", name, "="))) {
+      return true;
+    }
+  }
+  return false;
+}
+
 // The workspace that the program was started in: where `bazel run` was called,
 // or the nearest folder above the working directory that has a workspace file.
 std::string WorkspaceFolder() {
@@ -231,6 +244,14 @@ absl::StatusOr<std::map<std::string, std::string>> StringMap(
     map[key] = *text;
   }
   return map;
+}
+
+// Whether the text is that of a manifest, be it damaged or of another version,
+// and not that of another program's file of this name, of which there are many.
+bool IsOfRun(absl::string_view text) {
+  return absl::StrContains(text, "\"manifest_version\"") &&
+         absl::StrContains(text, "\"tool\"") &&
+         absl::StrContains(text, "\"seed\"");
 }
 
 absl::StatusOr<StoredManifest> ParseManifest(absl::string_view text) {
@@ -488,21 +509,16 @@ std::string ResumeCommand() {
     words.push_back(std::string(word));
   }
   std::vector<std::string> command;
-  bool has_resume = false;
   bool arguments = false;  // behind "--"
   for (const std::string& word : words) {
     if (!arguments && word == "--") {
-      if (!has_resume) command.push_back("--resume");
-      has_resume = arguments = true;
+      command.push_back("--resume");
+      arguments = true;
     }
-    if (!arguments &&
-        (word == "--fresh" || word == "--fresh=true" || word == "--fresh=1")) {
-      continue;
-    }
-    if (!arguments && word == "--resume") has_resume = true;
+    if (!arguments && IsStartFlag(word)) continue;
     command.push_back(ShellQuote(word));
   }
-  if (!has_resume) command.push_back("--resume");
+  if (!arguments) command.push_back("--resume");
   return absl::StrJoin(command, " ");
 }
 
@@ -583,6 +599,11 @@ absl::StatusOr<RunFolder> RunFolder::Open(absl::string_view path,
           absl::StrCat(path, ": holds files but no ", kManifestName,
                        ", so it is no run folder; name an empty or a new one"));
     }
+  } else if (!options.resume && !IsOfRun(*text)) {
+    return absl::FailedPreconditionError(
+        absl::StrCat(path, ": its ", kManifestName,
+                     " is not that of a run, so the folder is left alone; name "
+                     "an empty or a new one"));
   } else if (!options.resume && !options.fresh) {
     return absl::AlreadyExistsError(
         absl::StrCat(path,

@@ -66,8 +66,9 @@ class RunFolder {
   // message names both); InvalidArgument if both are, and FailedPrecondition
   // with --resume if tool, seed, facts or options are not those of the manifest
   // (each that differs is named with both values); FailedPrecondition for a
-  // folder that holds other files but no manifest.json, which is not touched,
-  // or that another process has open; DataLoss for a damaged manifest; those of
+  // folder that holds other files but no manifest.json, or one that is not of a
+  // run, which is not touched even with --fresh, or that another process has
+  // open; DataLoss for a damaged manifest; those of
   // core/base/file.h.
   // Warnings (on standard error if `warnings` is null): a resumed run in
   // another environment, which may give other bits.

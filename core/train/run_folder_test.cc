@@ -173,6 +173,18 @@ TEST(RunFolderTest, AFolderOfSomethingElseIsNotTouched) {
   }
   EXPECT_EQ(ReadFileToString(Path("other/thesis.tex")).value(), "x");
   EXPECT_FALSE(Exists(Path("other/manifest.json")));
+  // Programs of all kinds have files of this name.
+  const std::string manifest =
+      R"({"manifest_version": 3, "name": "x", "version": "1"})";
+  SEPTET_ASSERT_OK(WriteFileAtomically(Path("other/manifest.json"), manifest));
+  for (const RunFolderOptions& flags : {kPlain, kFresh}) {
+    EXPECT_THAT(run.Open("other", flags).status(),
+                StatusIs(absl::StatusCode::kFailedPrecondition,
+                         HasSubstr("is not that of a run")));
+  }
+  EXPECT_FALSE(run.Open("other", kResume).ok());
+  EXPECT_EQ(ReadFileToString(Path("other/thesis.tex")).value(), "x");
+  EXPECT_EQ(ReadFileToString(Path("other/manifest.json")).value(), manifest);
   EXPECT_THAT(run.Open("other/thesis.tex", kPlain).status(),
               StatusIs(absl::StatusCode::kFailedPrecondition,
                        HasSubstr("is not a directory")));
