@@ -193,6 +193,12 @@ absl::StatusOr<SeedRecord> RunSeed(const Experiment& experiment,
              << std::endl;
     return Interrupted();
   }
+  // Such errors come again each time; the other seeds are worth keeping.
+  if (context.resume && (absl::IsDataLoss(result.status()) ||
+                         absl::IsFailedPrecondition(result.status()))) {
+    progress << "  to begin seed " << context.seed << " again remove "
+             << context.folder << std::endl;
+  }
   SEPTET_RETURN_IF_ERROR(result.status()) << "seed " << context.seed;
   const std::string missing = MissingMetric(experiment, *result);
   if (!missing.empty()) {

@@ -34,6 +34,7 @@ using ::testing::Eq;
 using ::testing::HasSubstr;
 using ::testing::IsEmpty;
 using ::testing::MatchesRegex;
+using ::testing::Not;
 
 // Experiments, a folder for what they write, and what became of the last run.
 class RunnerTest : public ::testing::Test {
@@ -423,6 +424,22 @@ TEST_F(RunnerTest, AFolderThatCannotBeMadeIsAnError) {
   EXPECT_EQ(results_[0].status.code(), absl::StatusCode::kFailedPrecondition);
   EXPECT_THAT(std::string(results_[0].status.message()),
               HasSubstr(run_.out + "/a"));
+}
+
+TEST_F(RunnerTest, ASeedThatCannotGoOnCanBeRemoved) {
+  Experiment experiment = Logging("a/one");
+  experiment.run_seed = [](const SeedContext&) -> absl::StatusOr<SeedResult> {
+    return absl::DataLossError("checkpoint: damaged");
+  };
+  Add(experiment);
+  const std::string hint =
+      "  to begin seed 1 again remove " + run_.out + "/a/one/quick/seed_1\n";
+  RunAll();
+  EXPECT_THAT(progress_, Not(HasSubstr(hint)));
+  Write("a/one/quick/seed_1/x", "of the run that was cut off");
+  RunAll();
+  EXPECT_THAT(progress_, HasSubstr(hint));
+  EXPECT_EQ(results_[0].status.code(), absl::StatusCode::kDataLoss);
 }
 
 TEST_F(RunnerTest, AnErrorBesideASignalIsNotHidden) {
