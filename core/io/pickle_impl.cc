@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "septet/core/io/pickle_impl.h"
 
+#include <algorithm>
 #include <cstddef>
 #include <cstdint>
 #include <cstring>
@@ -114,6 +115,11 @@ constexpr std::pair<absl::string_view, absl::string_view> kPlainClasses[] = {
 constexpr size_t kMostAxes = 64;
 constexpr size_t kMostShortText = 64;
 
+// What a map takes for a number and the number of a node, and the allocator at
+// least for whatever it gives.
+constexpr size_t kMemoBytes = 48;
+constexpr size_t kBlockBytes = 32;
+
 const char* KindName(PickleKind kind) {
   switch (kind) {
     case PickleKind::kNone:
@@ -153,7 +159,8 @@ const char* KindName(PickleKind kind) {
 
 class Machine {
  public:
-  explicit Machine(absl::string_view bytes) : bytes_(bytes) {}
+  Machine(absl::string_view bytes, int64_t max_object_bytes)
+      : bytes_(bytes), max_object_bytes_(max_object_bytes) {}
 
   absl::StatusOr<Pickle> Run() {
     // Node 0 stands for "none" where a number of a node is kept.
@@ -161,6 +168,7 @@ class Machine {
     while (!stopped_) {
       at_ = position_;
       SEPTET_RETURN_IF_ERROR(Step());
+      SEPTET_RETURN_IF_ERROR(CheckMemory());
     }
     pickle_.bytes = position_;
     return std::move(pickle_);
@@ -168,6 +176,26 @@ class Machine {
 
  private:
   using Kind = PickleKind;
+
+  // A step takes little, or what others have taken again: so it is enough to
+  // look behind each.
+  absl::Status CheckMemory() const {
+    const uint64_t used = pickle_.nodes.size() * sizeof(PickleNode) +
+                          pickle_.storages.size() * sizeof(PickleStorage) +
+                          pickle_.tensors.size() * sizeof(PickleTensor) +
+                          pickle_.texts.size() * sizeof(std::string) +
+                          stack_.capacity() * sizeof(uint32_t) +
+                          marks_.capacity() * sizeof(size_t) +
+                          memo_.size() * kMemoBytes + heap_;
+    if (used <=
+        static_cast<uint64_t>(std::max<int64_t>(max_object_bytes_, 0))) {
+      return absl::OkStatus();
+    }
+    return absl::ResourceExhaustedError(
+        absl::StrCat("pickle, byte ", at_, ": the ", pickle_.nodes.size(),
+                     " objects up to here take more than the ",
+                     max_object_bytes_, " bytes of max_object_bytes"));
+  }
 
   absl::Status Bad(absl::string_view what) const {
     return absl::DataLossError(absl::StrCat("pickle, byte ", at_, ": ", what));
@@ -275,6 +303,13 @@ class Machine {
     return absl::OkStatus();
   }
 
+  // A text that is not in the file as such.
+  void PushOwnText(std::string text) {
+    heap_ += text.size();
+    pickle_.texts.push_back(std::move(text));
+    Push(Kind::kText).text = pickle_.texts.back();
+  }
+
   absl::Status PushInt(absl::StatusOr<absl::string_view> raw) {
     SEPTET_RETURN_IF_ERROR(raw.status());
     if (raw->size() > 8) {
@@ -316,6 +351,8 @@ class Machine {
       return Bad("a key without a value");
     }
     target.items.insert(target.items.end(), items.begin(), items.end());
+    // Room to grow is as much again.
+    heap_ += 2 * items.size() * sizeof(uint32_t);
     return absl::OkStatus();
   }
 
@@ -325,6 +362,7 @@ class Machine {
     if (kind == Kind::kDict && items->size() % 2 != 0) {
       return Bad("a key without a value");
     }
+    heap_ += items->size() * sizeof(uint32_t);
     Push(kind).items = *std::move(items);
     return absl::OkStatus();
   }
@@ -334,6 +372,7 @@ class Machine {
     std::vector<uint32_t> items(stack_.end() - static_cast<ptrdiff_t>(size),
                                 stack_.end());
     stack_.resize(stack_.size() - size);
+    heap_ += kBlockBytes;
     Push(Kind::kTuple).items = std::move(items);
     return absl::OkStatus();
   }
@@ -509,10 +548,38 @@ class Machine {
       return Bad(absl::StrCat(name, ": ", tensor.sizes.size(), " sizes and ",
                               tensor.strides.size(), " strides"));
     }
+    // Behind what there always is: facts of the tensor.
+    if (function != kRebuildTensor && args.size() > least) {
+      SEPTET_ASSIGN_OR_RETURN(tensor.negative, IsNegative(name, args[least]));
+    }
+    heap_ += 2 * (kBlockBytes + tensor.sizes.size() * sizeof(int64_t));
     pickle_.tensors.push_back(std::move(tensor));
     Push(Kind::kTensor).number =
         static_cast<int64_t>(pickle_.tensors.size() - 1);
     return absl::OkStatus();
+  }
+
+  // {"conj": False, "neg": True} is written for the negative of what the
+  // storage has. Conjugates are complex, which no tensor is here.
+  absl::StatusOr<bool> IsNegative(absl::string_view function,
+                                  uint32_t node) const {
+    const PickleNode& facts = pickle_.nodes[node];
+    if (facts.kind == Kind::kNone) return false;
+    if (facts.kind != Kind::kDict) {
+      return BadArgument(function, "the metadata", "a dict", node);
+    }
+    bool negative = false;
+    for (size_t i = 0; i + 1 < facts.items.size(); i += 2) {
+      const PickleNode& key = pickle_.nodes[facts.items[i]];
+      const PickleNode& value = pickle_.nodes[facts.items[i + 1]];
+      if (key.kind != Kind::kText || key.text != "neg") continue;
+      if (value.kind != Kind::kBool) {
+        return BadArgument(function, "'neg' of the metadata", "a bool",
+                           facts.items[i + 1]);
+      }
+      negative = value.number != 0;
+    }
+    return negative;
   }
 
   absl::Status PushEncoded(const std::vector<uint32_t>& args) {
@@ -547,8 +614,7 @@ class Machine {
       bytes += static_cast<char>((first & 3) << 6 | (second & 0x3f));
       ++i;
     }
-    pickle_.texts.push_back(std::move(bytes));
-    Push(Kind::kText).text = pickle_.texts.back();
+    PushOwnText(std::move(bytes));
     pickle_.nodes[args[0]].number = stack_.back();
     return absl::OkStatus();
   }
@@ -565,8 +631,7 @@ class Machine {
                               IntOf("torch.device", "the number", args[1]));
       absl::StrAppend(&text, ":", index);
     }
-    pickle_.texts.push_back(std::move(text));
-    Push(Kind::kText).text = pickle_.texts.back();
+    PushOwnText(std::move(text));
     return absl::OkStatus();
   }
 
@@ -976,6 +1041,8 @@ class Machine {
   }
 
   const absl::string_view bytes_;
+  const int64_t max_object_bytes_;
+  uint64_t heap_ = 0;  // what nodes, tensors and texts have beside themselves
   size_t position_ = 0;
   size_t at_ = 0;  // of the opcode in work
   bool stopped_ = false;
@@ -987,12 +1054,13 @@ class Machine {
 
 }  // namespace
 
-absl::StatusOr<Pickle> ReadPickle(absl::string_view bytes) {
+absl::StatusOr<Pickle> ReadPickle(absl::string_view bytes,
+                                  int64_t max_object_bytes) {
   // Nodes are numbered with 32 bits, and each has an opcode.
   if (bytes.size() >= (uint64_t{1} << 32)) {
     bytes = bytes.substr(0, (uint64_t{1} << 32) - 1);
   }
-  return Machine(bytes).Run();
+  return Machine(bytes, max_object_bytes).Run();
 }
 
 }  // namespace io_internal

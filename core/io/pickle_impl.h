@@ -7,7 +7,8 @@
 // that is not there is the end.
 //
 // Cost: linear in the pickle, in time and memory: each opcode makes at most one
-// node or moves what the opcodes before have pushed.
+// node or moves what the opcodes before have pushed. A node takes a hundred
+// times as much as the one byte that may stand for it.
 #ifndef SEPTET_CORE_IO_PICKLE_IMPL_H_
 #define SEPTET_CORE_IO_PICKLE_IMPL_H_
 
@@ -79,13 +80,16 @@ struct PickleTensor {
   int64_t offset = 0;
   std::vector<int64_t> sizes;
   std::vector<int64_t> strides;  // as many
+  // The elements are the negatives of what the storage has.
+  bool negative = false;
 };
 
 struct Pickle {
-  // Nodes may contain each other in circles.
-  std::vector<PickleNode> nodes;
-  std::vector<PickleStorage> storages;
-  std::vector<PickleTensor> tensors;
+  // Nodes may contain each other in circles. In deques, which take no more
+  // while they grow.
+  std::deque<PickleNode> nodes;
+  std::deque<PickleStorage> storages;
+  std::deque<PickleTensor> tensors;
   uint32_t root = 0;
   size_t bytes = 0;  // length of the pickle
   // Texts that are not in the file as such.
@@ -94,8 +98,10 @@ struct Pickle {
 
 // The pickle at the start of `bytes`, which must outlive it: texts are views.
 // Errors name the byte: DataLoss if it is damaged; Unimplemented for an opcode,
-// a class or a function that is not known.
-absl::StatusOr<Pickle> ReadPickle(absl::string_view bytes);
+// a class or a function that is not known; ResourceExhausted if the machine
+// takes more memory than `max_object_bytes`.
+absl::StatusOr<Pickle> ReadPickle(absl::string_view bytes,
+                                  int64_t max_object_bytes);
 
 }  // namespace io_internal
 }  // namespace septet

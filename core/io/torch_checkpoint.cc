@@ -58,6 +58,10 @@ constexpr int64_t kLegacyProtocol = 1001;
 // A state_dict nests to about five.
 constexpr int kMostDepth = 100;
 
+// What a row of the results' maps takes, and a tensor with what it points to.
+constexpr size_t kRowBytes = 160;
+constexpr size_t kTensorBytes = 512;
+
 // The bytes of a file, for as long as tensors use them.
 struct Content {
   std::optional<MappedFile> mapping;
@@ -132,7 +136,9 @@ class ZipContainer : public Container {
 
  private:
   ZipContainer(ZipArchive zip, const TorchCheckpointOptions& options)
-      : zip_(std::move(zip)), left_(options.max_inflated_bytes) {}
+      : zip_(std::move(zip)),
+        max_object_bytes_(options.max_object_bytes),
+        left_(options.max_inflated_bytes) {}
 
   absl::Status Start() {
     constexpr absl::string_view kPickle = "/data.pkl";
@@ -181,7 +187,8 @@ class ZipContainer : public Container {
     SEPTET_ASSIGN_OR_RETURN(const ZipEntry* entry,
                             Find(absl::StrCat(root_, kPickle)));
     SEPTET_ASSIGN_OR_RETURN(pickle_bytes_, ReadEntry(*entry));
-    SEPTET_ASSIGN_OR_RETURN(pickle_, ReadPickle(pickle_bytes_.bytes),
+    SEPTET_ASSIGN_OR_RETURN(pickle_,
+                            ReadPickle(pickle_bytes_.bytes, max_object_bytes_),
                             _ << "entry " << QuoteName(entry->name));
     if (pickle_.bytes != pickle_bytes_.bytes.size()) {
       return absl::DataLossError(absl::StrCat(
@@ -214,6 +221,7 @@ class ZipContainer : public Container {
   }
 
   const ZipArchive zip_;
+  const int64_t max_object_bytes_;
   int64_t left_;  // bytes that may yet be inflated
   std::unordered_map<std::string, std::vector<const ZipEntry*>> by_name_;
   std::string root_;
@@ -224,8 +232,9 @@ class ZipContainer : public Container {
 class LegacyContainer : public Container {
  public:
   static absl::StatusOr<std::unique_ptr<Container>> Open(
-      absl::string_view file) {
-    auto container = absl::WrapUnique(new LegacyContainer());
+      absl::string_view file, const TorchCheckpointOptions& options) {
+    auto container =
+        absl::WrapUnique(new LegacyContainer(options.max_object_bytes));
     SEPTET_RETURN_IF_ERROR(container->Start(file));
     return absl::StatusOr<std::unique_ptr<Container>>(std::move(container));
   }
@@ -245,8 +254,12 @@ class LegacyContainer : public Container {
   }
 
  private:
+  explicit LegacyContainer(int64_t max_object_bytes)
+      : max_object_bytes_(max_object_bytes) {}
+
   absl::StatusOr<Pickle> Next(absl::string_view what) {
-    absl::StatusOr<Pickle> pickle = ReadPickle(file_.substr(position_));
+    absl::StatusOr<Pickle> pickle =
+        ReadPickle(file_.substr(position_), max_object_bytes_);
     if (!pickle.ok()) {
       return AnnotateStatus(pickle.status(),
                             absl::StrCat(what, ", at byte ", position_));
@@ -337,6 +350,7 @@ class LegacyContainer : public Container {
     return absl::OkStatus();
   }
 
+  const int64_t max_object_bytes_;
   absl::string_view file_;
   size_t position_ = 0;
   Pickle keys_;
@@ -351,6 +365,8 @@ class Reader {
       : content_(std::move(content)),
         container_(container),
         pickle_(container->pickle()),
+        max_object_bytes_(options.max_object_bytes),
+        result_left_(options.max_object_bytes),
         copy_left_(options.max_copied_bytes) {}
 
   absl::StatusOr<TorchCheckpoint> Run() {
@@ -368,28 +384,34 @@ class Reader {
     int swapped = 1;  // size of the elements that were turned round
   };
 
-  absl::Status AddName(bool added) {
-    if (!added) {
+  // Called before something is added under the name: it must be free, and there
+  // must be memory for it and for `bytes` more.
+  absl::Status AddName(size_t bytes) {
+    if (result_.tensors.count(name_) + result_.values.count(name_) +
+            result_.unsupported.count(name_) >
+        0) {
       return absl::DataLossError(
           absl::StrCat("two values have the name ", QuoteName(name_)));
+    }
+    result_left_ -= static_cast<int64_t>(kRowBytes + name_.size() + bytes);
+    if (result_left_ < 0) {
+      return absl::ResourceExhaustedError(
+          absl::StrCat(QuoteName(name_), ": the names and values up to here ",
+                       "take more than the ", max_object_bytes_,
+                       " bytes of max_object_bytes"));
     }
     return absl::OkStatus();
   }
 
-  bool Taken() const {
-    return result_.tensors.count(name_) + result_.values.count(name_) +
-               result_.unsupported.count(name_) >
-           0;
-  }
-
   absl::Status AddValue(TorchValue value) {
-    SEPTET_RETURN_IF_ERROR(AddName(!Taken()));
+    const std::string* const text = std::get_if<std::string>(&value);
+    SEPTET_RETURN_IF_ERROR(AddName(text == nullptr ? 0 : text->size()));
     result_.values.emplace(name_, std::move(value));
     return absl::OkStatus();
   }
 
   absl::Status AddUnsupported(std::string what) {
-    SEPTET_RETURN_IF_ERROR(AddName(!Taken()));
+    SEPTET_RETURN_IF_ERROR(AddName(what.size()));
     result_.unsupported.emplace(name_, std::move(what));
     return absl::OkStatus();
   }
@@ -501,7 +523,6 @@ class Reader {
   }
 
   absl::Status AddTensor(uint32_t index) {
-    SEPTET_RETURN_IF_ERROR(AddName(!Taken()));
     const PickleTensor& tensor = pickle_.tensors[pickle_.nodes[index].number];
     const std::string sizes =
         absl::StrCat("[", absl::StrJoin(tensor.sizes, ", "), "]");
@@ -516,6 +537,12 @@ class Reader {
           tensor.type->name, " ", sizes, ": has ", tensor.sizes.size(),
           " axes, at most ", kMaxRank, " are supported"));
     }
+    if (tensor.negative) {
+      return AddUnsupported(absl::StrCat(
+          tensor.type->name, " ", sizes,
+          ": is the negative of what is stored; save its resolve_neg()"));
+    }
+    SEPTET_RETURN_IF_ERROR(AddName(kTensorBytes));
     const auto made = tensors_.find(index);
     if (made != tensors_.end()) {
       result_.tensors.emplace(name_, made->second);
@@ -701,6 +728,8 @@ class Reader {
   const std::shared_ptr<const Content> content_;
   Container* const container_;
   const Pickle& pickle_;
+  const int64_t max_object_bytes_;
+  int64_t result_left_;  // bytes that names and values may yet take
   int64_t copy_left_;
   int64_t visits_left_ = 0;
   int64_t name_bytes_left_ = 0;
@@ -717,7 +746,7 @@ absl::StatusOr<TorchCheckpoint> Parse(std::shared_ptr<const Content> content,
   if (absl::StartsWith(file, kZipMagic)) {
     SEPTET_ASSIGN_OR_RETURN(container, ZipContainer::Open(file, options));
   } else if (LooksLikeTorchCheckpoint(file)) {
-    SEPTET_ASSIGN_OR_RETURN(container, LegacyContainer::Open(file));
+    SEPTET_ASSIGN_OR_RETURN(container, LegacyContainer::Open(file, options));
   } else if (file.empty()) {
     return absl::DataLossError("the file is empty");
   } else if (file.size() > 262 && file.substr(257, 5) == "ustar") {

@@ -31,8 +31,9 @@
 // Empty containers leave no trace. Two values of one name are an error.
 //
 // dtypes: float64 float32 float16 bfloat16 int64 int32 uint16 uint8 bool. Other
-// tensors (int8, int16, uint32, uint64, complex, float8), and those of more
-// than 8 axes, leave the rest of the file readable: see `unsupported`.
+// tensors (int8, int16, uint32, uint64, complex, float8), those of more than 8
+// axes, and those that are the negative of their storage (imaginary parts of
+// conjugates) leave the rest of the file readable: see `unsupported`.
 //
 // Views: strides and offsets are honoured. Tensors of one storage that are
 // contiguous share it here, too; others are copied, but for axes of stride 0
@@ -41,8 +42,7 @@
 // Cost: the file is mapped. In a zip archive no element is touched until it is
 // used, where the archive is as torch writes it (stored, aligned); else, and in
 // legacy files, where elements lie at any address, each storage is copied once.
-// Memory beyond that is a small multiple of the pickle's size, whatever is in
-// it.
+// Beyond that, memory for the objects of the pickle; see max_object_bytes.
 //
 // Not read: TorchScript archives, the tar files of before 0.1.10, protocols 0
 // and 1, tensors on `meta`, quantized and sparse ones, arrays of NumPy.
@@ -82,6 +82,12 @@ struct TorchCheckpointOptions {
   // What all compressed entries of a zip archive may inflate to. torch stores
   // them; archives that were packed again may have such.
   int64_t max_inflated_bytes = int64_t{4} << 30;
+
+  // What the objects of the pickle may take, and once more what is made of them
+  // beside tensors' elements: names and values. An object takes 70 bytes and
+  // more, and may have one in the pickle, which may be compressed, or be in
+  // many places; training states have some thousands.
+  int64_t max_object_bytes = int64_t{1} << 30;
 
   // What copies of tensors that are not contiguous may take. Of one storage
   // there may be many.

@@ -32,6 +32,7 @@ void Parse(const std::string& file) {
   TorchCheckpointOptions options;
   options.max_inflated_bytes = kLimit;
   options.max_copied_bytes = kLimit;
+  options.max_object_bytes = kLimit;
   const absl::StatusOr<TorchCheckpoint> all =
       ParseTorchCheckpoint(file, "input", options);
   if (!all.ok()) {
@@ -61,7 +62,7 @@ void Fuzz(absl::string_view input) {
   Parse(text);
 
   const absl::StatusOr<io_internal::Pickle> pickle =
-      io_internal::ReadPickle(text);
+      io_internal::ReadPickle(text, kLimit);
   if (!pickle.ok()) {
     SEPTET_CHECK(IsExpected(pickle.status())) << pickle.status();
     return;

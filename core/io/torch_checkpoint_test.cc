@@ -140,6 +140,9 @@ TEST(TorchCheckpointTest, WhatThereIsNoDTypeForIsListed) {
                "uint8 and bool"),
           Pair("int8", HasSubstr("int8 [2]")),
           Pair("large", "an integer of 13 bytes, at most 8 are supported"),
+          Pair("negative",
+               "float32 [2]: is the negative of what is stored; save its "
+               "resolve_neg()"),
           Pair("nine_axes", HasSubstr("has 9 axes, at most 8"))));
   EXPECT_THAT(
       ReadTorchCheckpoint(path),
@@ -526,6 +529,86 @@ TEST(TorchCheckpointTest, LimitsOfMemory) {
       ParseTorchCheckpoint(packed, "a", options),
       StatusIs(kExhausted, HasSubstr("entry 'm/data/0': inflates to 4000 "
                                      "bytes")));
+}
+
+TEST(TorchCheckpointTest, SmallPicklesThatStandForMuch) {
+  TorchCheckpointOptions options;
+  options.max_object_bytes = 1 << 20;
+  SEPTET_EXPECT_OK(OpenTorchCheckpoint(TestData("training_zip.pt"), options));
+  const auto repeat = [](const std::string& head, size_t count, char opcode,
+                         const std::string& tail) {
+    return absl::StrCat(head, std::string(count, opcode), tail);
+  };
+  const std::vector<std::string> objects = {
+      repeat("(", 100'000, 'N', "l"),   repeat("(", 100'000, ']', "l"),
+      repeat("N", 100'000, '\x85', ""), repeat("N", 1'000'000, '2', ""),
+      repeat("", 1'000'000, '(', ""),   repeat("N", 100'000, '\x94', "")};
+  for (size_t i = 0; i < objects.size(); ++i) {
+    SCOPED_TRACE(i);
+    // Compressed, they are files of some hundred bytes.
+    const std::string file = Zip(Pickle(objects[i]), "", /*deflate=*/true);
+    EXPECT_LT(file.size(), 2000);
+    EXPECT_THAT(
+        ParseTorchCheckpoint(file, "a", options),
+        StatusIs(kExhausted,
+                 AllOf(StartsWith("a: entry 'm/data.pkl': pickle, byte "),
+                       HasSubstr("objects up to here take more than the "
+                                 "1048576 bytes of max_object_bytes"))));
+  }
+  // A list that is in another often.
+  std::string often = "](K\1K\1K\1K\1K\1K\1K\1K\1eq\0010](";
+  for (int i = 0; i < 2000; ++i) often += "h\1";
+  often += "e";
+  SEPTET_EXPECT_OK(ReadPickleOf(often));
+  EXPECT_THAT(
+      ReadPickleOf(often, "", options),
+      StatusIs(kExhausted, AllOf(HasSubstr("names and values up to here"),
+                                 HasSubstr("max_object_bytes"))));
+  // So is a tensor.
+  std::string tensors =
+      TensorOf(Storage("FloatStorage", "0", 1), 0, {1}, {1}) + "q\1](";
+  for (int i = 0; i < 2000; ++i) tensors += "h\1";
+  tensors += "e\x86";
+  SEPTET_EXPECT_OK(ReadPickleOf(tensors, "1234"));
+  EXPECT_THAT(ReadPickleOf(tensors, "1234", options),
+              StatusIs(kExhausted, HasSubstr("names and values up to here")));
+  // Legacy files, too.
+  std::string legacy = ReadFileToString(TestData("tensor_legacy.pt")).value();
+  options.max_object_bytes = 100;
+  EXPECT_THAT(ParseTorchCheckpoint(legacy, "a", options),
+              StatusIs(kExhausted, HasSubstr("the magic number, at byte 0")));
+}
+
+TEST(TorchCheckpointTest, NegativesAreNotTakenForWhatIsStored) {
+  const auto with = [](const std::string& facts) {
+    const std::string storage = Storage("FloatStorage", "0", 1);
+    return Global("torch._utils", "_rebuild_tensor_v2") +
+           Tuple({storage, Long(0), Tuple({Long(1)}), Tuple({Long(1)}), "\x89",
+                  "N", facts}) +
+           "R";
+  };
+  for (const char* facts : {"N", "}"}) {
+    SEPTET_ASSERT_OK_AND_ASSIGN(const TorchCheckpoint all,
+                                ReadPickleOf(with(facts), "1234"));
+    EXPECT_EQ(all.tensors.size(), 1);
+  }
+  SEPTET_ASSERT_OK_AND_ASSIGN(
+      TorchCheckpoint all,
+      ReadPickleOf(with(absl::StrCat("}", Text("neg"), "\x89s")), "1234"));
+  EXPECT_EQ(all.tensors.size(), 1);
+  SEPTET_ASSERT_OK_AND_ASSIGN(
+      all, ReadPickleOf(with(absl::StrCat("}(", Text("conj"), "\x89",
+                                          Text("neg"), "\x88u")),
+                        "1234"));
+  EXPECT_TRUE(all.tensors.empty());
+  EXPECT_THAT(all.unsupported,
+              ElementsAre(Pair("", HasSubstr("negative of what is stored"))));
+  EXPECT_THAT(ReadPickleOf(with("K\1"), "1234"),
+              StatusIs(kDataLoss, HasSubstr("the metadata is 1, expected a "
+                                            "dict")));
+  EXPECT_THAT(
+      ReadPickleOf(with(absl::StrCat("}", Text("neg"), "K\1s")), "1234"),
+      StatusIs(kDataLoss, HasSubstr("'neg' of the metadata is 1")));
 }
 
 TEST(TorchCheckpointTest, NamesAndNesting) {

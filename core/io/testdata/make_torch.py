@@ -40,6 +40,7 @@ def others():
     tensors["good"] = ramp((3,), torch.float32)
     tensors["nine_axes"] = torch.zeros((1,) * 9)
     tensors["large"] = 1 << 100
+    tensors["negative"] = torch.tensor([1 + 2j, 3 - 4j]).conj().imag
     return tensors
 
 
