@@ -16,9 +16,10 @@
 //   enum of FALSE and TRUE      bool (NumPy's bool, as h5py writes it)
 // of either byte order, contiguous, compact or chunked, with the filters that
 // HDF5 itself has (deflate, shuffle, fletcher32, ...), of up to 8 axes. Others
-// (u64, texts, compounds, references, lists of varying length) are listed by
-// ListHdf5 and refused by name. Only hard links are followed; data that lie in
-// another file (external links and storage, virtual datasets) are never read.
+// (u64, texts, compounds, references, lists of varying length; other filters,
+// such as h5py's lzf) are listed by ListHdf5 and refused by name. Only hard
+// links are followed; data that lie in another file (external links and
+// storage, virtual datasets) are never read.
 //
 // libhdf5 crashes on damaged files. It is therefore linked into a program of
 // its own, //core/io:hdf5_reader, which is started for each call with limits on

@@ -293,6 +293,28 @@ Conversion Convert(hid_t type) {
   }
 }
 
+// A filter of the dataset that HDF5 does not have itself, such as h5py's lzf:
+// "filter 32000 'lzf'"; "" if there is none.
+absl::StatusOr<std::string> MissingFilter(hid_t creation,
+                                          absl::string_view name) {
+  const int count = H5Pget_nfilters(creation);
+  if (count < 0) return DatasetError(name);
+  for (int i = 0; i < count; ++i) {
+    unsigned flags, config;
+    size_t values = 0;
+    char title[64] = "";
+    const H5Z_filter_t filter =
+        H5Pget_filter2(creation, static_cast<unsigned>(i), &flags, &values,
+                       nullptr, sizeof(title) - 1, title, &config);
+    if (filter < 0) return DatasetError(name);
+    const htri_t available = H5Zfilter_avail(filter);
+    H5Eclear2(H5E_DEFAULT);
+    if (available > 0) continue;
+    return absl::StrCat("filter ", filter, " ", QuoteName(title));
+  }
+  return std::string();
+}
+
 // The extents of a dataspace.
 absl::StatusOr<std::vector<int64_t>> Extents(hid_t space,
                                              absl::string_view name) {
@@ -391,8 +413,13 @@ class File {
     listed.elsewhere = H5Pget_layout(creation.get()) == H5D_VIRTUAL ||
                        H5Pget_external_count(creation.get()) > 0;
     if (listed.elsewhere) listed.frame.type += " in another file";
+    SEPTET_ASSIGN_OR_RETURN(const std::string filter,
+                            MissingFilter(creation.get(), name));
     if (H5Sget_simple_extent_type(space.get()) == H5S_NULL) {
       listed.frame.type += " without a value";
+    } else if (!filter.empty()) {
+      listed.frame.type +=
+          absl::StrCat(" with ", filter, ", which is not there");
     } else if (!listed.elsewhere && listed.frame.shape.size() <= kMaxRank) {
       listed.frame.dtype = conversion.dtype;
     }

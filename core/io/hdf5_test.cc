@@ -214,6 +214,28 @@ TEST(Hdf5Test, WhatNoTensorHoldsIsNamed) {
   }
 }
 
+// h5py writes lzf by a filter of its own. Such a dataset is not damaged, and
+// the others of its file can be read.
+TEST(Hdf5Test, FiltersThatAreNotThere) {
+  const std::string path = TestData("filters.hdf5");
+  SEPTET_ASSERT_OK_AND_ASSIGN(const std::vector<Hdf5Dataset> list,
+                              ListHdf5(path));
+  ASSERT_EQ(list.size(), 2);
+  EXPECT_EQ(list[0].name, "lzf");
+  EXPECT_EQ(list[0].type, "f32 with filter 32000 'lzf', which is not there");
+  EXPECT_FALSE(list[0].dtype.has_value());
+  SEPTET_ASSERT_OK_AND_ASSIGN(const Tensors tensors, ReadHdf5(path));
+  ASSERT_EQ(tensors.size(), 1);
+  std::vector<float> expected;
+  for (int i = 0; i < 40; ++i) expected.push_back(static_cast<float>(i));
+  EXPECT_EQ(tensors.at("packed").ToVector<float>(), expected);
+  EXPECT_THAT(ReadHdf5Rows(path, {{"lzf"}}),
+              StatusIs(kUnimplemented,
+                       absl::StrCat(path,
+                                    ": dataset 'lzf': no tensor holds f32 with "
+                                    "filter 32000 'lzf', which is not there")));
+}
+
 TEST(Hdf5Test, NewFormatOfFiles) {
   SEPTET_ASSERT_OK_AND_ASSIGN(
       const Tensors tensors,
