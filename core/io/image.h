@@ -1,13 +1,11 @@
 // SPDX-License-Identifier: Apache-2.0
 // Images in PNG and JPEG files.
 //
-//   SEPTET_ASSIGN_OR_RETURN(Tensor image, ReadImage("photo.jpg"));  // [H, W,
-//   3]
+//   SEPTET_ASSIGN_OR_RETURN(Tensor image, ReadImage(path));
 //
 //   ImageOptions options;
 //   options.channels = ImageChannels::kGrey;
-//   SEPTET_ASSIGN_OR_RETURN(Tensor grey, ReadImage(path, options));  // [H, W,
-//   1]
+//   SEPTET_ASSIGN_OR_RETURN(Tensor grey, ReadImage(path, options));
 //
 //   SEPTET_RETURN_IF_ERROR(WritePng("copy.png", image));
 //

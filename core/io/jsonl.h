@@ -41,9 +41,9 @@
 namespace septet {
 
 struct JsonlOptions {
-  // Longer lines are refused, with ResourceExhausted. A line takes up to twenty
-  // times as much memory as it has bytes.
-  int64_t max_line_bytes = int64_t{64} << 20;
+  // Longer lines are refused, with ResourceExhausted. A line of nothing but
+  // {},{},{} takes sixty times as much memory as it has bytes.
+  int64_t max_line_bytes = int64_t{16} << 20;
 
   // Passes over the last line if it has no end and is no whole object or list;
   // else that is an error.

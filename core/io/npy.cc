@@ -319,12 +319,14 @@ absl::StatusOr<Tensor> Parse(absl::string_view bytes,
   const size_t element = DTypeSize(type.dtype);
   const absl::string_view data = bytes.substr(begin + length);
   uint64_t expected;
-  if (__builtin_mul_overflow(static_cast<uint64_t>(shape->num_elements()),
-                             static_cast<uint64_t>(element), &expected) ||
-      expected != data.size()) {
+  const bool overflow =
+      __builtin_mul_overflow(static_cast<uint64_t>(shape->num_elements()),
+                             static_cast<uint64_t>(element), &expected);
+  if (overflow || expected != data.size()) {
     return absl::DataLossError(absl::StrCat(
-        expected > data.size() ? "truncated: " : "too long: ", header.descr,
-        " (", absl::StrJoin(header.shape, ", "), ") needs ", expected,
+        overflow || expected > data.size() ? "truncated: " : "too long: ",
+        header.descr, " (", absl::StrJoin(header.shape, ", "), ") needs ",
+        overflow ? std::string("more than 2^64") : absl::StrCat(expected),
         " bytes, ", data.size(), " follow the header"));
   }
   if (type.dtype == DType::kBool) {

@@ -233,7 +233,9 @@ TEST(NpyTest, ChecksTheHeader) {
   expect(HeaderOf("'<f4'", many + ")"), "more than 64 axes");
   expect(HeaderOf("'<f4'", "(4294967296, 4294967296)"), "field 'shape':");
   // 2^62 elements; 2^64 bytes.
-  expect(HeaderOf("'<f4'", "(4611686018427387904,)"), "needs");
+  expect(HeaderOf("'<f4'", "(4611686018427387904,)"),
+         "truncated: <f4 (4611686018427387904) needs more than 2^64 bytes, 0 "
+         "follow");
   expect(HeaderOf("'<f4'", "(1099511627776,)"),
          "truncated: <f4 (1099511627776) needs 4398046511104 bytes, 0 follow");
   expect(HeaderOf("'<f4'", "(2, 3)"),

@@ -6,12 +6,12 @@
 //
 // Which of these it is is seen from the content; the file's name counts for
 // nothing:
-//   safetensors                   safetensors.h
-//   an index of safetensors       sharded_safetensors.h; its shards lie beside
-//   it .npz                          npy.h .npy                          npy.h;
-//   the only tensor has the name "" what torch.save wrote torch_checkpoint.h;
-//   numbers and texts in it are
-//                                 left out
+// - safetensors (safetensors.h);
+// - an index of safetensors, whose shards lie beside it
+//   (sharded_safetensors.h);
+// - .npz, and .npy, whose only tensor has the name "" (npy.h);
+// - what torch.save wrote, of which numbers and texts are left out
+//   (torch_checkpoint.h).
 //
 // All tensors must be of dtypes that there are here; each header named above
 // has a reader that gives the others all the same. Cost: as of those headers.
