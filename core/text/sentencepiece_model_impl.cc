@@ -26,6 +26,11 @@ constexpr uint32_t kFixed64 = 1;
 constexpr uint32_t kBytes = 2;
 constexpr uint32_t kFixed32 = 5;
 
+// The library's trainer makes pieces of at most 512 characters. Encoding may
+// look at as many bytes from each byte of a text, and so must not depend on
+// what a file says.
+constexpr size_t kMaxPieceBytes = 4096;
+
 // A field of a message.
 struct Field {
   uint32_t number = 0;
@@ -177,6 +182,10 @@ absl::Status ReadPiece(absl::string_view file, absl::string_view message,
     }
   }
   if (piece->text.empty()) return wrong("is empty");
+  if (piece->text.size() > kMaxPieceBytes) {
+    return wrong("has ", piece->text.size(), " bytes, expected at most ",
+                 kMaxPieceBytes);
+  }
   if (!CheckUtf8(piece->text).ok()) {
     return wrong("is ", QuoteName(piece->text), ", expected UTF-8");
   }

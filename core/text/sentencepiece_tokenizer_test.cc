@@ -259,6 +259,9 @@ TEST(SentencePieceTokenizerTest, DamagedPiecesAreNamed) {
   };
   EXPECT_THAT(Parse(""), is("no piece is the unknown one"));
   EXPECT_THAT(Parse(unknown + Piece("", 1)), is("piece 1 is empty"));
+  SEPTET_EXPECT_OK(Parse(unknown + Piece(std::string(4096, 'a'), 1)));
+  EXPECT_THAT(Parse(unknown + Piece(std::string(4097, 'a'), 1)),
+              is("piece 1 has 4097 bytes, expected at most 4096"));
   EXPECT_THAT(Parse(unknown + Piece("\xff", 1)),
               is("piece 1 is '\\xff', expected UTF-8"));
   EXPECT_THAT(Parse(unknown + Piece("a", 7)),
