@@ -22,6 +22,8 @@ namespace {
 
 // Limits closer than this leave no digits for ticks between them.
 constexpr double kClosest = 1e-12, kClosestAbsolute = 1e-290;
+// Of the limits of a logarithmic axis: their ticks are no denormal numbers.
+constexpr double kMostExponent = 305;
 
 bool TooClose(double low, double high, bool log) {
   if (log) return std::log10(high) - std::log10(low) < 1e-9;
@@ -99,7 +101,9 @@ absl::StatusOr<Axis> MakeAxis(const AxisOptions& options, Extent data,
     high += margin.high * length;
   }
   if (options.log) {
-    low = std::pow(10.0, low), high = std::pow(10.0, high);
+    // The margin may reach beyond what doubles hold.
+    low = std::pow(10.0, std::max(low, -kMostExponent));
+    high = std::pow(10.0, std::min(high, kMostExponent));
   }
   axis.low = options.min.value_or(low);
   axis.high = options.max.value_or(high);

@@ -165,6 +165,11 @@ absl::StatusOr<Figure> ConfusionMatrix(Matrix counts,
         figure, ": counts are ", counts.rows, " x ", counts.columns, ", want ",
         want, " x ", want, " for ", want, " classes"));
   }
+  if (static_cast<int64_t>(counts.values.size()) != want * want) {
+    return absl::InvalidArgumentError(absl::StrCat(
+        figure, ": counts are ", counts.rows, " x ", counts.columns,
+        " and have ", counts.values.size(), " values, want ", want * want));
+  }
   for (size_t i = 0; i < counts.values.size(); ++i) {
     const double v = counts.values[i];
     // Doubles count up to 2^53.

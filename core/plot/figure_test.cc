@@ -778,6 +778,18 @@ TEST(ErrorTest, BarsAndHistograms) {
               StatusIs(kInvalid, HasSubstr("bins is -1, want 0 to 10000")));
 }
 
+TEST(ErrorTest, ConfusionMatrices) {
+  EXPECT_THAT(ConfusionMatrix({2, 3, {}}, {"a", "b"}),
+              StatusIs(kInvalid, HasSubstr("counts are 2 x 3, want 2 x 2")));
+  for (const size_t values : {0, 1, 5}) {
+    Matrix counts{2, 2, std::vector<double>(values, 1.0)};
+    EXPECT_THAT(
+        ConfusionMatrix(counts, {"a", "b"}),
+        StatusIs(kInvalid, HasSubstr(absl::StrCat("counts are 2 x 2 and have ",
+                                                  values, " values, want 4"))));
+  }
+}
+
 TEST(ErrorTest, HeatMaps) {
   const auto status = [](Matrix m, HeatMapOptions options = {}) {
     return Figure::HeatMap(std::move(m), std::move(options)).status();
@@ -909,6 +921,47 @@ TEST(HardCaseTest, BandsBelowALogarithmicAxisReachItsBottom) {
       Svg(Figure::Lines({{"", {0, 1}, {1, 10}, {-1, 0}, {5, 20}}}, options));
   EXPECT_THAT(svg, Not(HasSubstr("nan")));
   EXPECT_THAT(svg, HasSubstr("fill-opacity=\"0.2\""));
+}
+
+TEST(HardCaseTest, LogarithmicAxesOfAllNumbersThatMayBe) {
+  FigureOptions options;
+  options.x.log = options.y.log = true;
+  const std::vector<double> ends = {1e-300, 1e300};
+  SEPTET_ASSERT_OK_AND_ASSIGN(const Figure line,
+                              Figure::Lines({{"a", ends, ends}}, options));
+  EXPECT_THAT(line.Svg().value(), Not(HasSubstr("nan")));
+  HistogramOptions histogram;
+  histogram.x.log = true;
+  SEPTET_ASSERT_OK_AND_ASSIGN(const Figure bars,
+                              Figure::Histogram({{"a", ends}}, histogram));
+  EXPECT_THAT(bars.Svg().value(), Not(HasSubstr("nan")));
+}
+
+// As a whole cairo would draw this for minutes. Pieces must leave no gaps: most
+// of the frame is covered.
+TEST(HardCaseTest, LongLinesThatCrossThemselves) {
+  SEPTET_ASSERT_OK_AND_ASSIGN(const RandomStream random,
+                              RandomStream::Create(3, "tangle"));
+  Series tangle{"", {}, {}};
+  for (uint64_t i = 0; i < 20000; ++i) {
+    tangle.x.push_back(random.Unit(2 * i));
+    tangle.y.push_back(random.Unit(2 * i + 1));
+  }
+  FigureOptions options;
+  options.width_inches = 2;
+  options.dots_per_inch = 72;
+  for (const LineStyle style : {LineStyle::kSolid, LineStyle::kDashed}) {
+    tangle.line = style;
+    tangle.color = 0;
+    SEPTET_ASSERT_OK_AND_ASSIGN(const Figure figure,
+                                Figure::Lines({tangle}, options));
+    const Picture picture = Decode(figure.Png().value());
+    int colored = 0;
+    for (const Rgb& pixel : picture.pixels) {
+      colored += pixel == PaletteColor(0) ? 1 : 0;
+    }
+    EXPECT_GT(colored, picture.width * picture.height / 3);
+  }
 }
 
 TEST(HardCaseTest, ManyPointsStaySmallAndKeepTheirPeaks) {

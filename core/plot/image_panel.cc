@@ -28,6 +28,7 @@ namespace septet {
 namespace plot_internal {
 namespace {
 
+// Around the block of images, and between them where they are not tiny.
 constexpr double kGap = 3;
 constexpr int64_t kMostImages = 10000;
 constexpr int64_t kMostValues = 16 << 20;
@@ -64,13 +65,13 @@ class ImagePanel : public Panel {
     if (options_.height_inches > 0) return {width, 72 * options_.height_inches};
     const Margins margins = Measure(font, {width, width}, "");
     const double inner = std::max(width - margins.left - margins.right, 10.0);
-    const double step = (inner + kGap) / static_cast<double>(columns_);
-    const double image = std::max(step - kGap, 1.0) *
+    const double gap = GapOf(inner);
+    const double image = ((inner + gap) / static_cast<double>(columns_) - gap) *
                          static_cast<double>(height_) /
                          static_cast<double>(width_);
     return {width, margins.top + margins.bottom +
                        static_cast<double>(rows_) * (image + Caption()) +
-                       static_cast<double>(rows_ - 1) * kGap};
+                       static_cast<double>(rows_ - 1) * gap};
   }
 
   Margins Measure(const Font& font, Size cell,
@@ -94,6 +95,11 @@ class ImagePanel : public Panel {
 
  private:
   double RowSize() const { return options_.font_points; }
+  // Between images of a block that is so wide: a quarter of one at most, so
+  // that any number of columns has room.
+  double GapOf(double inner) const {
+    return std::min(kGap, 0.2 * inner / static_cast<double>(columns_));
+  }
   double Caption() const {
     return captions_.empty() ? 0 : 1.3 * TickSize(options_);
   }
@@ -145,18 +151,19 @@ void ImagePanel::Draw(Canvas& canvas, const Rect& cell, const Margins& margins,
       std::max(cell.width - margins.left - margins.right, 10.0);
   const double tall =
       std::max(cell.height - margins.top - margins.bottom, 10.0);
+  const double gap = GapOf(inner);
   // As large as both extents allow.
-  const double by_width = (inner - kGap * static_cast<double>(columns_ - 1)) /
+  const double by_width = (inner - gap * static_cast<double>(columns_ - 1)) /
                           static_cast<double>(columns_);
-  const double by_height = ((tall - kGap * static_cast<double>(rows_ - 1)) /
+  const double by_height = ((tall - gap * static_cast<double>(rows_ - 1)) /
                                 static_cast<double>(rows_) -
                             Caption()) *
                            static_cast<double>(width_) /
                            static_cast<double>(height_);
-  const double width = std::max(std::min(by_width, by_height), 0.5);
+  const double width = std::max(std::min(by_width, by_height), 1e-3);
   const double height =
       width * static_cast<double>(height_) / static_cast<double>(width_);
-  const double block = static_cast<double>(columns_) * (width + kGap) - kGap;
+  const double block = static_cast<double>(columns_) * (width + gap) - gap;
   const double left = cell.x + margins.left + (inner - block) / 2;
   const double top = cell.y + margins.top;
 
@@ -170,27 +177,27 @@ void ImagePanel::Draw(Canvas& canvas, const Rect& cell, const Margins& margins,
   }
   caption_size = std::max(caption_size, 0.7 * size);
   for (int64_t i = 0; i < count_; ++i) {
-    const double x = left + static_cast<double>(i % columns_) * (width + kGap);
+    const double x = left + static_cast<double>(i % columns_) * (width + gap);
     const double y =
-        top + static_cast<double>(i / columns_) * (height + Caption() + kGap);
+        top + static_cast<double>(i / columns_) * (height + Caption() + gap);
     canvas.Image({x, y, width, height}, MakeRaster(i));
     if (captions_.empty()) continue;
-    canvas.Text(font.Fit(Printable(captions_[i]), caption_size, width + kGap),
+    canvas.Text(font.Fit(Printable(captions_[i]), caption_size, width + gap),
                 {x + width / 2, y + height + 1.05 * size},
                 {caption_size, Align::kCenter});
   }
   for (size_t r = 0; r < options_.row_labels.size(); ++r) {
     const double y =
-        top + static_cast<double>(r) * (height + Caption() + kGap) + height / 2;
+        top + static_cast<double>(r) * (height + Caption() + gap) + height / 2;
     canvas.Text(font.Fit(Printable(options_.row_labels[r]), RowSize(),
                          0.3 * cell.width),
                 {left - 2 * kGap, y},
                 {RowSize(), Align::kRight, Vertical::kMiddle});
   }
   for (size_t c = 0; c < options_.column_labels.size(); ++c) {
-    const double x = left + static_cast<double>(c) * (width + kGap) + width / 2;
+    const double x = left + static_cast<double>(c) * (width + gap) + width / 2;
     canvas.Text(
-        font.Fit(Printable(options_.column_labels[c]), RowSize(), width + kGap),
+        font.Fit(Printable(options_.column_labels[c]), RowSize(), width + gap),
         {x, top - kGap}, {RowSize(), Align::kCenter});
   }
   const double above = options_.column_labels.empty() ? 0 : 1.3 * RowSize();

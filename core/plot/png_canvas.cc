@@ -49,6 +49,23 @@ absl::StatusOr<Surface> NewSurface(int64_t width, int64_t height) {
   return surface;
 }
 
+// Segments of a piece of a long line.
+constexpr size_t kPiece = 16;
+
+// Whether this is one long line through points that go back and forth: cairo's
+// time for it, as a whole, grows as the square of their number.
+bool MayCrossItselfOften(const Path& path) {
+  const std::vector<Path::Step>& steps = path.steps;
+  if (steps.size() < 64 * kPiece) return false;
+  bool forth = false, back = false;
+  for (size_t i = 1; i < steps.size(); ++i) {
+    if (steps[i].command != 'L') return false;
+    forth = forth || steps[i].points[0].x > steps[i - 1].points[0].x;
+    back = back || steps[i].points[0].x < steps[i - 1].points[0].x;
+  }
+  return forth && back;
+}
+
 class PngCanvas : public Canvas {
  public:
   PngCanvas(const Font* font, Surface surface, int dots_per_inch)
@@ -70,13 +87,17 @@ class PngCanvas : public Canvas {
   }
 
   void Line(const Path& path, const Stroke& stroke) override {
-    Trace(path);
     SetPaint(stroke.paint);
     cairo_set_line_width(context_, stroke.width);
     cairo_set_line_cap(context_, stroke.dash.empty() ? CAIRO_LINE_CAP_ROUND
                                                      : CAIRO_LINE_CAP_BUTT);
     cairo_set_dash(context_, stroke.dash.data(),
                    static_cast<int>(stroke.dash.size()), 0);
+    if (stroke.paint.alpha == 1 && MayCrossItselfOften(path)) {
+      StrokePieces(path, stroke);
+      return;
+    }
+    Trace(path);
     cairo_stroke(context_);
   }
 
@@ -146,6 +167,30 @@ class PngCanvas : public Canvas {
   }
 
  private:
+  // Pieces of a line, one after another, dashes going on from each to the next.
+  void StrokePieces(const Path& line, const Stroke& stroke) {
+    double drawn = 0;
+    for (size_t begin = 1; begin < line.steps.size(); begin += kPiece) {
+      const size_t end = std::min(begin + kPiece, line.steps.size());
+      Path piece;
+      piece.MoveTo(line.steps[begin - 1].points[0]);
+      for (size_t i = begin; i < end; ++i) {
+        piece.LineTo(line.steps[i].points[0]);
+      }
+      if (!stroke.dash.empty()) {
+        cairo_set_dash(context_, stroke.dash.data(),
+                       static_cast<int>(stroke.dash.size()), drawn);
+        for (size_t i = begin; i < end; ++i) {
+          const Point a = line.steps[i - 1].points[0];
+          const Point b = line.steps[i].points[0];
+          drawn += std::hypot(b.x - a.x, b.y - a.y);
+        }
+      }
+      Trace(piece);
+      cairo_stroke(context_);
+    }
+  }
+
   void Trace(const Path& path) {
     cairo_new_path(context_);
     for (const Path::Step& step : path.steps) {
