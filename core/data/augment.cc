@@ -42,8 +42,7 @@ void ScaleImage(const uint8_t* from, int64_t height, int64_t width,
   for (int64_t row = 0; row < height; ++row, to += width * channels) {
     const int64_t source = row - change.down;
     const bool inside = source >= 0 && source < height;
-    const uint8_t* const line =
-        inside ? from + (source * width - change.right) * channels : nullptr;
+    const int64_t line = (source * width - change.right) * channels;
     for (int64_t c = 0; c < channels; ++c) {
       const float* const table = scale.table(c);
       const auto put = [&](int64_t column, float value) {
@@ -54,7 +53,7 @@ void ScaleImage(const uint8_t* from, int64_t height, int64_t width,
       const int64_t end = inside ? last : width;
       for (int64_t j = 0; j < begin; ++j) put(j, table[0]);
       for (int64_t j = begin; j < end; ++j) {
-        put(j, table[line[j * channels + c]]);
+        put(j, table[from[line + j * channels + c]]);
       }
       for (int64_t j = end; j < width; ++j) put(j, table[0]);
     }
@@ -110,10 +109,12 @@ absl::StatusOr<Tensor> MakeBatch(const Tensor& images, const ImageScale& scale,
 
 absl::StatusOr<ImageScale> ImageScale::Create(absl::Span<const double> mean,
                                               absl::Span<const double> std) {
-  if (mean.empty() || mean.size() != std.size()) {
+  if (mean.empty() || mean.size() > kMaxImageChannels ||
+      mean.size() != std.size()) {
     return absl::InvalidArgumentError(
         absl::StrCat("image scale: ", mean.size(), " means and ", std.size(),
-                     " deviations, expected one of both for each channel"));
+                     " deviations, expected one of both for each of 1 to ",
+                     kMaxImageChannels, " channels"));
   }
   ImageScale scale;
   for (size_t c = 0; c < mean.size(); ++c) {
@@ -131,7 +132,7 @@ absl::StatusOr<ImageScale> ImageScale::Create(absl::Span<const double> mean,
 }
 
 ImageScale ImageScale::Unit(int64_t channels) {
-  SEPTET_CHECK_GE(channels, 1);
+  SEPTET_CHECK(channels >= 1 && channels <= kMaxImageChannels) << channels;
   const std::vector<double> zeros(static_cast<size_t>(channels), 0.0);
   const std::vector<double> ones(static_cast<size_t>(channels), 1.0);
   return *Create(zeros, ones);

@@ -45,15 +45,20 @@
 
 namespace septet {
 
+// Of an image: more than cameras of many bands have. What is kept for each
+// channel (a scale's table, a histogram) is larger than small images are.
+inline constexpr int64_t kMaxImageChannels = 1024;
+
 // How samples become numbers.
 class ImageScale {
  public:
   // Of channels with these means and deviations, in units of 255; a deviation
   // of 0 (all pixels equal) counts as 1. InvalidArgument unless there are as
-  // many of both, at least one, means finite and deviations finite and >= 0.
+  // many of both, 1 to kMaxImageChannels, means finite and deviations finite
+  // and >= 0.
   static absl::StatusOr<ImageScale> Create(absl::Span<const double> mean,
                                            absl::Span<const double> std);
-  // v / 255.
+  // v / 255, of 1 to kMaxImageChannels channels (aborts otherwise).
   static ImageScale Unit(int64_t channels);
 
   int64_t channels() const { return static_cast<int64_t>(table_.size()) / 256; }

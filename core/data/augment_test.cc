@@ -56,10 +56,14 @@ TEST(ImageScaleTest, NumbersAreChecked) {
   EXPECT_THAT(ImageScale::Create({}, {}),
               StatusIs(absl::StatusCode::kInvalidArgument,
                        "image scale: 0 means and 0 deviations, expected one of "
-                       "both for each channel"));
+                       "both for each of 1 to 1024 channels"));
   EXPECT_THAT(ImageScale::Create({1, 2}, {1}),
               StatusIs(absl::StatusCode::kInvalidArgument,
                        HasSubstr("2 means and 1 deviations")));
+  const std::vector<double> many(1025, 1.0);
+  EXPECT_THAT(ImageScale::Create(many, many),
+              StatusIs(absl::StatusCode::kInvalidArgument,
+                       HasSubstr("1025 means and 1025 deviations")));
   const double nan = std::numeric_limits<double>::quiet_NaN();
   for (const auto& [mean, std] :
        {std::pair(nan, 1.0), std::pair(0.0, nan), std::pair(0.0, -1.0)}) {

@@ -7,6 +7,7 @@
 #include <cstdint>
 #include <cstring>
 #include <filesystem>
+#include <iterator>
 #include <string>
 #include <system_error>
 #include <utility>
@@ -22,6 +23,7 @@
 #include "absl/types/span.h"
 #include "septet/core/base/status_macros.h"
 #include "septet/core/base/thread_pool.h"
+#include "septet/core/data/augment.h"
 #include "septet/core/io/idx.h"
 #include "septet/core/io/image.h"
 #include "septet/core/io/quote.h"
@@ -36,6 +38,8 @@ namespace fs = std::filesystem;
 
 // Images a block of the histogram: some hundred microseconds for small ones.
 constexpr int64_t kGrain = 256;
+// Blocks of it, each of which counts 2 KiB a channel.
+constexpr int64_t kMostBlocks = 64;
 
 absl::Status Wrong(absl::string_view path, absl::string_view problem) {
   return absl::InvalidArgumentError(absl::StrCat(path, ": ", problem));
@@ -51,8 +55,7 @@ absl::StatusOr<std::vector<std::string>> Names(const std::string& path,
     return absl::NotFoundError(absl::StrCat(path, ": no such folder"));
   }
   if (error) {
-    return absl::Status(absl::StatusCode::kUnknown,
-                        absl::StrCat(path, ": ", error.message()));
+    return absl::ErrnoToStatus(error.value(), path);
   }
   if (status.type() != fs::file_type::directory) {
     return absl::FailedPreconditionError(
@@ -69,8 +72,7 @@ absl::StatusOr<std::vector<std::string>> Names(const std::string& path,
     }
   }
   if (error) {
-    return absl::Status(absl::StatusCode::kUnknown,
-                        absl::StrCat(path, ": ", error.message()));
+    return absl::ErrnoToStatus(error.value(), path);
   }
   std::sort(names.begin(), names.end());
   return names;
@@ -90,6 +92,15 @@ std::string QuoteList(const std::vector<std::string>& names) {
   }
   if (names.size() > quoted.size()) quoted.push_back("...");
   return absl::StrJoin(quoted, ", ");
+}
+
+// What is in `a` and not in `b`, both sorted.
+std::vector<std::string> Without(const std::vector<std::string>& a,
+                                 const std::vector<std::string>& b) {
+  std::vector<std::string> result;
+  std::set_difference(a.begin(), a.end(), b.begin(), b.end(),
+                      std::back_inserter(result));
+  return result;
 }
 
 struct ImageFile {
@@ -116,6 +127,12 @@ absl::StatusOr<ImageDataset> ReadIdxImages(absl::string_view images_path,
     return Wrong(images_path,
                  absl::StrCat("the images are ", images.DebugString(),
                               ", expected at least one pixel"));
+  }
+  if (images.rank() == 4 && images.dim(3) > kMaxImageChannels) {
+    return Wrong(images_path,
+                 absl::StrCat("the images are ", images.DebugString(),
+                              ", expected ", "at most ", kMaxImageChannels,
+                              " channels, the last extent"));
   }
   SEPTET_ASSIGN_OR_RETURN(Tensor labels, ReadIdx(labels_path, idx));
   if ((labels.dtype() != DType::kU8 && labels.dtype() != DType::kI32) ||
@@ -174,8 +191,15 @@ absl::StatusOr<ImageDataset> ReadImageFolder(
     std::vector<std::string> wanted = dataset.classes;
     std::sort(wanted.begin(), wanted.end());
     if (wanted != found) {
-      return Wrong(root, absl::StrCat("the classes are ", QuoteList(found),
-                                      ", expected ", QuoteList(wanted)));
+      const std::vector<std::string> missing = Without(wanted, found);
+      const std::vector<std::string> unknown = Without(found, wanted);
+      return Wrong(root,
+                   absl::StrCat("there are folders for ", found.size(),
+                                " classes, expected those of ", wanted.size(),
+                                missing.empty() ? "" : "; there is none for ",
+                                QuoteList(missing),
+                                unknown.empty() ? "" : "; no class is named ",
+                                QuoteList(unknown)));
     }
   }
   std::vector<ImageFile> files;
@@ -236,11 +260,14 @@ absl::StatusOr<ImageDataset> ReadImageFolder(
 
 absl::StatusOr<ChannelMoments> MomentsOfChannels(const Tensor& images) {
   if (!images.defined() || images.dtype() != DType::kU8 || images.rank() != 4 ||
-      !images.IsContiguous() || images.num_elements() == 0) {
+      !images.IsContiguous() || images.num_elements() == 0 ||
+      images.dim(3) > kMaxImageChannels) {
     return absl::InvalidArgumentError(absl::StrCat(
         "moments of channels: the images are ",
         images.defined() ? images.DebugString() : "no tensor",
-        ", expected contiguous u8 [N, H, W, C] of at least one element"));
+        ", expected contiguous u8 [N, H, W, C] of at least one element and at "
+        "most ",
+        kMaxImageChannels, " channels"));
   }
   const int64_t channels = images.dim(3);
   const int64_t pixels = images.num_elements() / channels;
@@ -248,7 +275,8 @@ absl::StatusOr<ChannelMoments> MomentsOfChannels(const Tensor& images) {
   const uint8_t* const data = images.data<uint8_t>();
   using Counts = std::vector<int64_t>;  // [channels, 256]
   const Counts counts = ParallelReduce(
-      CurrentThreadPool(), images.dim(0), kGrain, Counts(),
+      CurrentThreadPool(), images.dim(0),
+      std::max(kGrain, images.dim(0) / kMostBlocks + 1), Counts(),
       [&](int64_t begin, int64_t end) {
         Counts part(static_cast<size_t>(channels) * 256);
         const uint8_t* at = data + begin * per_image * channels;

@@ -57,8 +57,9 @@ struct ImageDatasetOptions {
 
 // Of u8 images [N, H, W] or [N, H, W, C] and u8 or i32 labels [N], N >= 1.
 // Errors, each with the path, what was expected and what was found: those of
-// ReadIdx; InvalidArgument for another dtype or rank, no image, other numbers
-// of images and labels, a label that is out of range (with its index).
+// ReadIdx; InvalidArgument for another dtype or rank, no image, more than
+// kMaxImageChannels channels (augment.h), other numbers of images and labels, a
+// label that is out of range (with its index).
 absl::StatusOr<ImageDataset> ReadIdxImages(
     absl::string_view images_path, absl::string_view labels_path,
     const ImageDatasetOptions& options = {});
@@ -81,8 +82,8 @@ struct ChannelMoments {
   std::vector<double> mean;
   std::vector<double> std;
 };
-// images u8 [N, H, W, C], contiguous, with at least one element:
-// InvalidArgument otherwise. One pass.
+// images u8 [N, H, W, C], contiguous, with at least one element and at most
+// kMaxImageChannels channels: InvalidArgument otherwise. One pass.
 absl::StatusOr<ChannelMoments> MomentsOfChannels(const Tensor& images);
 
 // The labels of these items, i64 [B]. InvalidArgument for an index that is out

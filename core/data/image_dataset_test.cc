@@ -127,6 +127,11 @@ TEST_F(ImageDatasetTest, IdxErrorsNameFileExpectedAndActual) {
   const std::string empty = Idx("empty", Bytes({0, 2, 4}));
   expect(empty, labels, {},
          empty + ": the images are u8 [0, 2, 4], expected at least one pixel");
+  const std::string deep = Idx("deep", Bytes({3, 1, 1, 1025}));
+  expect(deep, labels, {},
+         deep +
+             ": the images are u8 [3, 1, 1, 1025], expected at most 1024 "
+             "channels, the last extent");
   expect(images, images, {},
          images + ": the labels are u8 [3, 2, 4], expected u8 or i32 [N]");
   const std::string few =
@@ -214,8 +219,9 @@ TEST_F(ImageDatasetTest, FolderErrorsNameFileExpectedAndActual) {
   options.classes = {"a", "c"};
   EXPECT_THAT(ReadImageFolder(root_, options),
               StatusIs(absl::StatusCode::kInvalidArgument,
-                       root_ + ": the classes are 'a', 'b', expected 'a', "
-                               "'c'"));
+                       root_ + ": there are folders for 2 classes, expected "
+                               "those of 2; there is none for 'c'; no class "
+                               "is named 'b'"));
   options.classes.clear();
   options.channels = ImageChannels::kGrey;
   options.max_bytes = 11;
@@ -258,9 +264,10 @@ TEST(MomentsOfChannelsTest, InputIsChecked) {
   EXPECT_THAT(MomentsOfChannels(Tensor()),
               StatusIs(absl::StatusCode::kInvalidArgument,
                        HasSubstr("the images are no tensor")));
-  for (const Tensor& wrong : {Bytes({2, 3, 4}), Bytes({0, 2, 2, 1}),
-                              Tensor::Zeros({1, 2, 2, 1}, DType::kF32).value(),
-                              Bytes({2, 4, 4, 1}).Slice(2, 0, 4, 2).value()}) {
+  for (const Tensor& wrong :
+       {Bytes({2, 3, 4}), Bytes({0, 2, 2, 1}), Bytes({1, 1, 1, 1025}),
+        Tensor::Zeros({1, 2, 2, 1}, DType::kF32).value(),
+        Bytes({2, 4, 4, 1}).Slice(2, 0, 4, 2).value()}) {
     EXPECT_THAT(MomentsOfChannels(wrong),
                 StatusIs(absl::StatusCode::kInvalidArgument,
                          HasSubstr("moments of channels: the images are " +
