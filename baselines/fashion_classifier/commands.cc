@@ -101,7 +101,6 @@ absl::Status TrainFashionClassifier(const ImageClassifierTrainFlags& flags,
             << folder.path() << std::endl;
   SEPTET_ASSIGN_OR_RETURN(const TrainSummary summary,
                           Train(complete.train(), *task, folder));
-  std::cerr << summary.ToString() << std::endl;
   Json json{{"folder", folder.path()}, {"steps", summary.steps}};
   for (const Metrics* metrics : {&summary.train, &summary.evaluation}) {
     for (const auto& [name, value] : *metrics) json[name] = value;

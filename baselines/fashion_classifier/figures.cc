@@ -13,6 +13,7 @@
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
 #include "absl/strings/str_cat.h"
+#include "absl/strings/str_format.h"
 #include "septet/baselines/fashion_classifier/model.h"
 #include "septet/core/base/status_macros.h"
 #include "septet/core/nn/parameters.h"
@@ -103,9 +104,15 @@ absl::StatusOr<Figure> FilterFigure(const ImageClassifier& model) {
     to = std::copy_n(values.data() + o * size, size, to);
   }
   ImageGridOptions options;
-  options.title = "First-layer filters";
   options.black = largest > 0 ? -largest : -1;
   options.white = -options.black;
+  // The scale: there is no colour bar.
+  options.title =
+      in == 3
+          ? absl::StrFormat("First-layer filters, 0 in grey, black %.2g",
+                            options.black)
+          : absl::StrFormat("First-layer filters, %.2g (blue) to %.2g (red)",
+                            options.black, options.white);
   options.color_map = ColorMap::kDiverging;
   options.columns =
       static_cast<int>(std::ceil(std::sqrt(2 * static_cast<double>(out))));
@@ -134,7 +141,11 @@ absl::StatusOr<Figure> CurvesFigure(
   SEPTET_ASSIGN_OR_RETURN(
       Figure accuracy,
       panel("Accuracy", "accuracy, %", "accuracy", "test_accuracy", 100));
-  return Figure::Grid(1, 2, {std::move(loss), std::move(accuracy)});
+  GridOptions options;
+  if (seeds.size() > 1) {
+    options.title = absl::StrCat("Mean and range of ", seeds.size(), " seeds");
+  }
+  return Figure::Grid(1, 2, {std::move(loss), std::move(accuracy)}, options);
 }
 
 }  // namespace septet

@@ -11,6 +11,7 @@
 #include "septet/baselines/fashion_classifier/model_options.pb.h"
 #include "septet/core/autograd/var.h"
 #include "septet/core/base/status_macros.h"
+#include "septet/core/data/augment.h"
 #include "septet/core/nn/conv_layer.h"
 #include "septet/core/nn/initializer.h"
 #include "septet/core/nn/linear_layer.h"
@@ -25,25 +26,6 @@
 namespace septet {
 namespace {
 
-absl::Status Validate(const ImageClassifierShape& shape) {
-  const struct {
-    const char* name;
-    int64_t value;
-    int64_t least;
-  } kFields[] = {{"height", shape.height, 4},
-                 {"width", shape.width, 4},
-                 {"channels", shape.channels, 1},
-                 {"classes", shape.classes, 1}};
-  for (const auto& field : kFields) {
-    if (field.value < field.least || field.value > 1 << 20) {
-      return absl::InvalidArgumentError(
-          absl::StrCat("image classifier: ", field.name, " of the data is ",
-                       field.value, ", expected ", field.least, " to 2^20"));
-    }
-  }
-  return absl::OkStatus();
-}
-
 absl::StatusOr<Conv2dLayer> MakeConv(int64_t in, int64_t out,
                                      const ParameterScope& scope) {
   Conv2dLayerOptions options;
@@ -56,10 +38,31 @@ absl::StatusOr<Conv2dLayer> MakeConv(int64_t in, int64_t out,
 
 }  // namespace
 
+absl::Status CheckImageClassifierShape(const ImageClassifierShape& shape) {
+  const struct {
+    const char* name;
+    int64_t value;
+    int64_t least;
+    int64_t most;
+  } kFields[] = {{"height", shape.height, 4, 1 << 14},
+                 {"width", shape.width, 4, 1 << 14},
+                 {"channels", shape.channels, 1, kMaxImageChannels},
+                 // A confusion matrix can be drawn of them.
+                 {"classes", shape.classes, 2, 2048}};
+  for (const auto& field : kFields) {
+    if (field.value < field.least || field.value > field.most) {
+      return absl::InvalidArgumentError(absl::StrCat(
+          "image classifier: ", field.name, " of the data is ", field.value,
+          ", expected ", field.least, " to ", field.most));
+    }
+  }
+  return absl::OkStatus();
+}
+
 absl::StatusOr<std::unique_ptr<ImageClassifier>> ImageClassifier::Create(
     const ImageClassifierModelOptions& options,
     const ImageClassifierShape& shape, uint64_t seed) {
-  SEPTET_RETURN_IF_ERROR(Validate(shape));
+  SEPTET_RETURN_IF_ERROR(CheckImageClassifierShape(shape));
   auto model = absl::WrapUnique(new ImageClassifier(shape));
   const ParameterScope scope(&model->parameters_, {seed, DType::kF32});
   SEPTET_ASSIGN_OR_RETURN(
@@ -90,6 +93,16 @@ Var ImageClassifier::Logits(const BoundParameters& p, const Var& images) const {
   if (!x.ok()) return x;
   x = Reshape(x, {x.dim(0), x.dim(1) * x.dim(2) * x.dim(3)});
   return head_.Forward(p, Relu(hidden_.Forward(p, x)));
+}
+
+int64_t NumImageClassifierParameters(const ImageClassifierModelOptions& options,
+                                     const ImageClassifierShape& shape) {
+  const int64_t c1 = options.conv1();
+  const int64_t c2 = options.conv2();
+  const int64_t h = options.hidden();
+  return (9 * shape.channels + 1) * c1 + (9 * c1 + 1) * c2 +
+         ((shape.height / 4) * (shape.width / 4) * c2 + 1) * h +
+         (h + 1) * shape.classes;
 }
 
 double ImageClassifierStepFlops(const ImageClassifierModelOptions& options,

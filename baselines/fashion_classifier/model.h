@@ -24,6 +24,7 @@
 #include <cstdint>
 #include <memory>
 
+#include "absl/status/status.h"
 #include "absl/status/statusor.h"
 #include "septet/baselines/fashion_classifier/model_options.pb.h"
 #include "septet/core/autograd/var.h"
@@ -33,13 +34,18 @@
 
 namespace septet {
 
-// Of the data. All >= 1; height and width >= 4, so that a pixel is left.
+// Of the data. Height and width 4 to 2^14, so that a pixel is left; 1 to
+// kMaxImageChannels channels (core/data/augment.h); 2 to 2048 classes, of which
+// a confusion matrix can be drawn.
 struct ImageClassifierShape {
   int64_t height = 0;
   int64_t width = 0;
   int64_t channels = 0;
   int64_t classes = 0;
 };
+
+// InvalidArgument naming what is out of its range.
+absl::Status CheckImageClassifierShape(const ImageClassifierShape& shape);
 
 class ImageClassifier {
  public:
@@ -65,6 +71,11 @@ class ImageClassifier {
   Conv2dLayer conv1_, conv2_;
   LinearLayer hidden_, head_;
 };
+
+// The elements of a model's parameters, without making it. shape: in its
+// ranges.
+int64_t NumImageClassifierParameters(const ImageClassifierModelOptions& options,
+                                     const ImageClassifierShape& shape);
 
 // Floating-point operations of the products of a training step on `batch`
 // images: two for each multiply-add, forward, for the gradient of the weights

@@ -7,6 +7,7 @@
 #include <vector>
 
 #include "absl/status/status.h"
+#include "absl/strings/str_cat.h"
 #include "absl/types/span.h"
 #include "gmock/gmock.h"
 #include "gtest/gtest.h"
@@ -50,6 +51,8 @@ TEST(ImageClassifierTest, HasTheParametersThatItSays) {
   EXPECT_EQ(model->parameters().NumElements(),
             (9 * 32 + 32) + (9 * 32 * 64 + 64) + (7 * 7 * 64 * 128 + 128) +
                 (128 * 10 + 10));
+  EXPECT_EQ(NumImageClassifierParameters({}, kFashion),
+            model->parameters().NumElements());
   EXPECT_EQ(model->parameters().tensor(model->filters()).shape(),
             Shape({3, 3, 1, 32}));
 }
@@ -106,11 +109,20 @@ TEST(ImageClassifierTest, ShapesAreChecked) {
   EXPECT_THAT(ImageClassifier::Create({}, {3, 28, 1, 10}, 1),
               StatusIs(absl::StatusCode::kInvalidArgument,
                        "image classifier: height of the data is 3, expected 4 "
-                       "to 2^20"));
-  EXPECT_THAT(ImageClassifier::Create({}, {28, 28, 1, 0}, 1),
+                       "to 16384"));
+  // One class has nothing to tell apart; of too many there is no confusion
+  // matrix.
+  for (const int64_t classes : {0, 1, 2049, 65536}) {
+    EXPECT_THAT(
+        ImageClassifier::Create({}, {28, 28, 1, classes}, 1),
+        StatusIs(absl::StatusCode::kInvalidArgument,
+                 absl::StrCat("image classifier: classes of the data is ",
+                              classes, ", expected 2 to 2048")));
+  }
+  EXPECT_THAT(ImageClassifier::Create({}, {28, 28, 1025, 10}, 1),
               StatusIs(absl::StatusCode::kInvalidArgument,
-                       "image classifier: classes of the data is 0, expected 1 "
-                       "to 2^20"));
+                       "image classifier: channels of the data is 1025, "
+                       "expected 1 to 1024"));
 }
 
 }  // namespace

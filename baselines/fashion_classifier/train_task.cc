@@ -42,6 +42,8 @@ constexpr char kClassText[] = "class.";
 constexpr char kShapeTensor[] = "data.shape";  // height, width, channels
 constexpr char kMeanTensor[] = "data.mean";
 constexpr char kStdTensor[] = "data.std";
+// Of a checkpoint's parameters (core/train/gradient_step.h).
+constexpr char kModelPrefix[] = "model.";
 
 GradientStepOptions StepOptions(const ImageClassifierOptions& options) {
   const ImageClassifierOptimizerOptions& o = options.optimizer();
@@ -110,17 +112,35 @@ absl::StatusOr<TrainedImageClassifier> FromCheckpoint(
                                                    "' has ", shape.size(),
                                                    " elements, expected 3"));
   }
+  const ImageClassifierShape data = {
+      shape[0], shape[1], shape[2],
+      static_cast<int64_t>(trained.classes.size())};
+  SEPTET_RETURN_IF_ERROR(CheckImageClassifierShape(data));
+  if (static_cast<int64_t>(mean.size()) != data.channels) {
+    return absl::InvalidArgumentError(absl::StrCat(
+        "tensor '", kMeanTensor, "' has ", mean.size(), " elements, expected ",
+        data.channels, ", one for each channel"));
+  }
   SEPTET_ASSIGN_OR_RETURN(ImageScale scale, ImageScale::Create(mean, std));
   trained.scale = std::make_unique<ImageScale>(std::move(scale));
+  // Before memory is taken for what options and shape say.
+  int64_t held = 0;
+  for (const auto& [name, tensor] : checkpoint.tensors) {
+    if (absl::StartsWith(name, kModelPrefix)) held += tensor.num_elements();
+  }
+  const int64_t wanted =
+      NumImageClassifierParameters(trained.options.model(), data);
+  if (held != wanted) {
+    return absl::InvalidArgumentError(absl::StrCat(
+        "the tensors \"", kModelPrefix, "*\" have ", held,
+        " elements, expected ", wanted, " for the model of its options"));
+  }
   // Its first values are overwritten.
   SEPTET_ASSIGN_OR_RETURN(
       trained.model,
-      ImageClassifier::Create(trained.options.model(),
-                              {shape[0], shape[1], shape[2],
-                               static_cast<int64_t>(trained.classes.size())},
-                              /*seed=*/0));
+      ImageClassifier::Create(trained.options.model(), data, /*seed=*/0));
   ParameterImportOptions import;
-  import.prefix = "model.";
+  import.prefix = kModelPrefix;
   import.allow_unknown = true;  // the optimiser's
   SEPTET_RETURN_IF_ERROR(
       trained.model->parameters().Import(checkpoint.tensors, import));

@@ -79,7 +79,8 @@ struct TrainedImageClassifier {
 
 // The model of a checkpoint (a path that ends in ".safetensors"), or of the
 // newest one of a run folder. Errors: those of LoadCheckpoint and
-// LoadLatestCheckpoint; InvalidArgument for a checkpoint of something else.
+// LoadLatestCheckpoint; InvalidArgument for a checkpoint of something else. The
+// memory it takes is bounded by the file's size, whatever its options say.
 absl::StatusOr<TrainedImageClassifier> LoadImageClassifier(
     const std::string& path);
 

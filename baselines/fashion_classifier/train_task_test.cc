@@ -23,6 +23,7 @@
 #include "septet/core/config/schema.h"
 #include "septet/core/io/idx.h"
 #include "septet/core/io/image.h"
+#include "septet/core/tensor/dtype.h"
 #include "septet/core/tensor/tensor.h"
 #include "septet/core/train/checkpoint.h"
 #include "septet/core/train/metrics.h"
@@ -192,6 +193,23 @@ TEST(ImageClassifierTaskTest, OtherCheckpointsAreRefusedByName) {
   EXPECT_THAT(LoadImageClassifier(Path("other")),
               StatusIs(absl::StatusCode::kInvalidArgument,
                        HasSubstr("no tensor 'data.mean' of one axis")));
+  // A small file that speaks of a large model.
+  SEPTET_ASSERT_OK(task->Save(&checkpoint));
+  const Checkpoint whole = checkpoint;
+  checkpoint.tensors["data.shape"] =
+      Tensor::FromValues<int64_t>({3}, {16384, 16384, 1}).value();
+  SEPTET_ASSERT_OK(SaveCheckpoint(Path("other/checkpoints"), checkpoint, 1));
+  EXPECT_THAT(LoadImageClassifier(Path("other")),
+              StatusIs(absl::StatusCode::kInvalidArgument,
+                       HasSubstr("the tensors \"model.*\" have ")));
+  checkpoint = whole;
+  checkpoint.tensors["data.mean"] =
+      Tensor::Zeros({100000}, DType::kF64).value();
+  SEPTET_ASSERT_OK(SaveCheckpoint(Path("other/checkpoints"), checkpoint, 1));
+  EXPECT_THAT(LoadImageClassifier(Path("other")),
+              StatusIs(absl::StatusCode::kInvalidArgument,
+                       HasSubstr("tensor 'data.mean' has 100000 elements, "
+                                 "expected 1, one for each channel")));
 }
 
 TEST(ImageClassifierDataTest, ReadsFolders) {
