@@ -22,6 +22,7 @@
 #include "absl/strings/str_cat.h"
 #include "absl/strings/string_view.h"
 #include "septet/core/base/status_macros.h"
+#include "septet/core/base/system_call.h"
 
 namespace septet {
 namespace {
@@ -32,27 +33,6 @@ constexpr size_t kBufferBytes = 64 << 10;
 
 // What one read() or write() is asked for at most; Linux stops at 2 GiB.
 constexpr size_t kMaxTransferBytes = 1 << 30;
-
-absl::Status ErrnoError(int error, absl::string_view operation,
-                        absl::string_view path) {
-  absl::Status status =
-      absl::ErrnoToStatus(error, absl::StrCat(operation, " ", path));
-  // The size limit of a process is one more way for space to run out.
-  if (error == EFBIG || error == EDQUOT) {
-    return absl::ResourceExhaustedError(status.message());
-  }
-  return status;
-}
-
-// The system call again for as long as signals interrupt it.
-template <typename Call>
-auto Retry(const Call& call) {
-  decltype(call()) result;
-  do {
-    result = call();
-  } while (result < 0 && errno == EINTR);
-  return result;
-}
 
 absl::Status CheckPath(absl::string_view path) {
   if (path.empty()) {
@@ -82,7 +62,7 @@ class Descriptor {
 };
 
 int OpenForReading(const std::string& path, int flags = 0) {
-  return Retry(
+  return RetrySystemCall(
       [&] { return open(path.c_str(), O_RDONLY | O_CLOEXEC | flags); });
 }
 
@@ -115,9 +95,10 @@ absl::StatusOr<std::string> ReadFileToString(absl::string_view path) {
   SEPTET_RETURN_IF_ERROR(CheckPath(path));
   const std::string name(path);
   const Descriptor file(OpenForReading(name));
-  if (file.get() < 0) return ErrnoError(errno, "open", name);
+  if (file.get() < 0) return SystemCallError(errno, "open", name);
   struct stat info;
-  if (fstat(file.get(), &info) != 0) return ErrnoError(errno, "stat", name);
+  if (fstat(file.get(), &info) != 0)
+    return SystemCallError(errno, "stat", name);
   std::string content;
   size_t size = 0;
   // One byte more than the file is said to hold, so that its end is seen
@@ -126,8 +107,8 @@ absl::StatusOr<std::string> ReadFileToString(absl::string_view path) {
   while (true) {
     const size_t room = std::min(content.size() - size, kMaxTransferBytes);
     const ssize_t count =
-        Retry([&] { return read(file.get(), &content[size], room); });
-    if (count < 0) return ErrnoError(errno, "read", name);
+        RetrySystemCall([&] { return read(file.get(), &content[size], room); });
+    if (count < 0) return SystemCallError(errno, "read", name);
     if (count == 0) break;
     size += static_cast<size_t>(count);
     if (size == content.size()) content.resize(2 * size);
@@ -154,7 +135,7 @@ absl::Status MakeDirectories(absl::string_view path) {
           absl::StrCat("make directory ", path, ": ", prefix,
                        " is there and is not a directory"));
     }
-    return ErrnoError(error, "make directory", prefix);
+    return SystemCallError(error, "make directory", prefix);
   }
   return absl::OkStatus();
 }
@@ -214,22 +195,23 @@ absl::StatusOr<AtomicFile> AtomicFile::Create(absl::string_view path) {
   static std::atomic<uint64_t> number{0};
   while (true) {
     std::string temporary = absl::StrCat(stem, number.fetch_add(1));
-    const int fd = Retry([&] {
+    const int fd = RetrySystemCall([&] {
       return open(temporary.c_str(), O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC,
                   0666);
     });
     if (fd >= 0) return AtomicFile(name, std::move(temporary), fd);
     // Left behind by a killed process that had our number: take another name.
-    if (errno != EEXIST) return ErrnoError(errno, "create", name);
+    if (errno != EEXIST) return SystemCallError(errno, "create", name);
   }
 }
 
 void AtomicFile::Write(absl::string_view data) {
   while (!data.empty() && status_.ok()) {
     const size_t size = std::min(data.size(), kMaxTransferBytes);
-    const ssize_t count = Retry([&] { return write(fd_, data.data(), size); });
+    const ssize_t count =
+        RetrySystemCall([&] { return write(fd_, data.data(), size); });
     if (count < 0) {
-      status_ = ErrnoError(errno, "write", path_);
+      status_ = SystemCallError(errno, "write", path_);
     } else {
       data.remove_prefix(static_cast<size_t>(count));
     }
@@ -258,30 +240,32 @@ absl::Status AtomicFile::Commit() {
   }
   status_ = absl::FailedPreconditionError(
       absl::StrCat("write ", path_, ": Commit has been called before"));
-  if (Retry([&] { return fsync(fd_); }) != 0) {
-    const absl::Status status = ErrnoError(errno, "flush", path_);
+  if (RetrySystemCall([&] { return fsync(fd_); }) != 0) {
+    const absl::Status status = SystemCallError(errno, "flush", path_);
     Discard();
     return status;
   }
   // Network file systems report some failed writes here. After EINTR the
   // descriptor is closed on Linux.
   if (close(std::exchange(fd_, -1)) != 0 && errno != EINTR) {
-    const absl::Status status = ErrnoError(errno, "close", path_);
+    const absl::Status status = SystemCallError(errno, "close", path_);
     Discard();
     return status;
   }
   if (rename(temporary_.c_str(), path_.c_str()) != 0) {
-    const absl::Status status = ErrnoError(errno, "rename to", path_);
+    const absl::Status status = SystemCallError(errno, "rename to", path_);
     Discard();
     return status;
   }
   temporary_.clear();
   const std::string directory = SplitPath(path_).first;
   const Descriptor handle(OpenForReading(directory, O_DIRECTORY));
-  if (handle.get() < 0) return ErrnoError(errno, "open directory", directory);
+  if (handle.get() < 0)
+    return SystemCallError(errno, "open directory", directory);
   // Some file systems have no fsync for directories and say EINVAL.
-  if (Retry([&] { return fsync(handle.get()); }) != 0 && errno != EINVAL) {
-    return ErrnoError(errno, "flush directory", directory);
+  if (RetrySystemCall([&] { return fsync(handle.get()); }) != 0 &&
+      errno != EINVAL) {
+    return SystemCallError(errno, "flush directory", directory);
   }
   return absl::OkStatus();
 }
@@ -300,7 +284,7 @@ absl::Status RemoveTemporaryFiles(absl::string_view directory) {
                                                    &closedir);
   if (folder == nullptr) {
     if (errno == ENOENT) return absl::OkStatus();
-    return ErrnoError(errno, "open directory", name);
+    return SystemCallError(errno, "open directory", name);
   }
   while (true) {
     errno = 0;
@@ -309,10 +293,10 @@ absl::Status RemoveTemporaryFiles(absl::string_view directory) {
     if (!IsTemporaryName(entry->d_name)) continue;
     const std::string path = absl::StrCat(name, "/", entry->d_name);
     if (unlink(path.c_str()) != 0 && errno != ENOENT) {
-      return ErrnoError(errno, "remove", path);
+      return SystemCallError(errno, "remove", path);
     }
   }
-  if (errno != 0) return ErrnoError(errno, "read directory", name);
+  if (errno != 0) return SystemCallError(errno, "read directory", name);
   return absl::OkStatus();
 }
 
@@ -321,9 +305,10 @@ absl::StatusOr<MappedFile> MappedFile::Open(absl::string_view path) {
   const std::string name(path);
   // Without O_NONBLOCK a named pipe would wait for its writer.
   const Descriptor file(OpenForReading(name, O_NONBLOCK));
-  if (file.get() < 0) return ErrnoError(errno, "open", name);
+  if (file.get() < 0) return SystemCallError(errno, "open", name);
   struct stat info;
-  if (fstat(file.get(), &info) != 0) return ErrnoError(errno, "stat", name);
+  if (fstat(file.get(), &info) != 0)
+    return SystemCallError(errno, "stat", name);
   if (!S_ISREG(info.st_mode)) {
     return absl::FailedPreconditionError(
         absl::StrCat("map ", name, ": is ",
@@ -333,7 +318,7 @@ absl::StatusOr<MappedFile> MappedFile::Open(absl::string_view path) {
   const auto size = static_cast<size_t>(info.st_size);
   if (size == 0) return MappedFile(name, nullptr, 0);
   void* data = mmap(nullptr, size, PROT_READ, MAP_PRIVATE, file.get(), 0);
-  if (data == MAP_FAILED) return ErrnoError(errno, "map", name);
+  if (data == MAP_FAILED) return SystemCallError(errno, "map", name);
   return MappedFile(name, static_cast<const char*>(data), size);
 }
 

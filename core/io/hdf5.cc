@@ -30,6 +30,7 @@
 #include "absl/strings/string_view.h"
 #include "septet/core/base/file.h"
 #include "septet/core/base/status_macros.h"
+#include "septet/core/base/system_call.h"
 #include "septet/core/io/hdf5_protocol_impl.h"
 #include "septet/core/io/quote.h"
 #include "septet/core/tensor/tensor.h"
@@ -51,16 +52,6 @@ constexpr size_t kPipeBytes = size_t{1} << 20;
 
 // Longer waits make no difference to poll().
 constexpr double kMaxIdleSeconds = 1e6;
-
-// The system call again for as long as signals interrupt it.
-template <typename Call>
-auto Retry(const Call& call) {
-  decltype(call()) result;
-  do {
-    result = call();
-  } while (result < 0 && errno == EINTR);
-  return result;
-}
 
 // A descriptor that is closed at the end of its scope, or before.
 class Descriptor {
@@ -194,8 +185,10 @@ class Reader {
   void Send(absl::string_view request, int idle_milliseconds) {
     while (!request.empty()) {
       pollfd ready = {request_.get(), POLLOUT, 0};
-      if (Retry([&] { return poll(&ready, 1, idle_milliseconds); }) <= 0) break;
-      const ssize_t count = Retry([&] {
+      if (RetrySystemCall([&] { return poll(&ready, 1, idle_milliseconds); }) <=
+          0)
+        break;
+      const ssize_t count = RetrySystemCall([&] {
         return send(request_.get(), request.data(), request.size(),
                     MSG_NOSIGNAL | MSG_DONTWAIT);
       });
@@ -211,7 +204,7 @@ class Reader {
                                             std::string* buffer) {
     pollfd ready = {answer_.get(), POLLIN, 0};
     const int polled =
-        Retry([&] { return poll(&ready, 1, idle_milliseconds); });
+        RetrySystemCall([&] { return poll(&ready, 1, idle_milliseconds); });
     if (polled < 0) return absl::ErrnoToStatus(errno, "poll");
     if (polled == 0) {
       return absl::DataLossError(absl::StrCat(
@@ -220,7 +213,7 @@ class Reader {
           "the file is damaged"));
     }
     buffer->resize(kPipeBytes);
-    const ssize_t count = Retry(
+    const ssize_t count = RetrySystemCall(
         [&] { return read(answer_.get(), &(*buffer)[0], buffer->size()); });
     if (count < 0) return absl::ErrnoToStatus(errno, "read");
     return absl::string_view(buffer->data(), static_cast<size_t>(count));
@@ -233,7 +226,8 @@ class Reader {
     pid_t collected = 0;
     // It may have closed the answer and live on.
     for (int waited = 0; waited <= idle_milliseconds; ++waited) {
-      collected = Retry([&] { return waitpid(pid_, &state, WNOHANG); });
+      collected =
+          RetrySystemCall([&] { return waitpid(pid_, &state, WNOHANG); });
       if (collected != 0) break;
       poll(nullptr, 0, 1);
     }
@@ -264,7 +258,7 @@ class Reader {
   void Kill() {
     if (pid_ <= 0) return;
     kill(pid_, SIGKILL);
-    Retry([&] { return waitpid(pid_, nullptr, 0); });
+    RetrySystemCall([&] { return waitpid(pid_, nullptr, 0); });
     pid_ = -1;
   }
 

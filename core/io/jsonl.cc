@@ -21,32 +21,12 @@
 #include "absl/strings/string_view.h"
 #include "septet/core/base/file.h"
 #include "septet/core/base/status_macros.h"
+#include "septet/core/base/system_call.h"
 #include "septet/core/io/json_object.h"
 #include "septet/core/io/json_value.h"
 
 namespace septet {
 namespace {
-
-absl::Status ErrnoError(int error, absl::string_view operation,
-                        absl::string_view path) {
-  absl::Status status =
-      absl::ErrnoToStatus(error, absl::StrCat(operation, " ", path));
-  // As in core/base/file.cc: one more way for space to run out.
-  if (error == EFBIG || error == EDQUOT) {
-    return absl::ResourceExhaustedError(status.message());
-  }
-  return status;
-}
-
-// The system call again for as long as signals interrupt it.
-template <typename Call>
-auto Retry(const Call& call) {
-  decltype(call()) result;
-  do {
-    result = call();
-  } while (result < 0 && errno == EINTR);
-  return result;
-}
 
 bool IsWhite(absl::string_view line) {
   return line.find_first_not_of(" \t\r") == absl::string_view::npos;
@@ -206,10 +186,10 @@ absl::StatusOr<JsonlWriter> JsonlWriter::Open(
                      S_ISDIR(info.st_mode) ? "a directory" : "a special file",
                      ", want a regular file"));
   }
-  const int fd = Retry([&] {
+  const int fd = RetrySystemCall([&] {
     return open(name.c_str(), O_RDWR | O_CREAT | O_APPEND | O_CLOEXEC, 0666);
   });
-  if (fd < 0) return ErrnoError(errno, "open", name);
+  if (fd < 0) return SystemCallError(errno, "open", name);
   JsonlWriter writer(std::move(name), fd, options);
   SEPTET_RETURN_IF_ERROR(writer.MendLastLine());
   // The name itself may be new.
@@ -218,16 +198,16 @@ absl::StatusOr<JsonlWriter> JsonlWriter::Open(
       slash == std::string::npos
           ? std::string(".")
           : writer.path_.substr(0, slash == 0 ? 1 : slash);
-  const int handle = Retry([&] {
+  const int handle = RetrySystemCall([&] {
     return open(directory.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC);
   });
-  if (handle < 0) return ErrnoError(errno, "open directory", directory);
-  const int flushed = Retry([&] { return fsync(handle); });
+  if (handle < 0) return SystemCallError(errno, "open directory", directory);
+  const int flushed = RetrySystemCall([&] { return fsync(handle); });
   const int error = errno;
   close(handle);
   // Some file systems have no fsync for directories and say EINVAL.
   if (flushed != 0 && error != EINVAL) {
-    return ErrnoError(error, "flush directory", directory);
+    return SystemCallError(error, "flush directory", directory);
   }
   return writer;
 }
@@ -246,24 +226,25 @@ absl::Status JsonlWriter::MendLastLine() {
         " bytes without an end from byte ", begin,
         "; cut it off, or open with cut_torn_last_line"));
   }
-  if (Retry([&] { return ftruncate(fd_, static_cast<off_t>(begin)); }) != 0) {
-    return ErrnoError(errno, "truncate", path_);
+  if (RetrySystemCall(
+          [&] { return ftruncate(fd_, static_cast<off_t>(begin)); }) != 0) {
+    return SystemCallError(errno, "truncate", path_);
   }
   return Sync();
 }
 
 absl::Status JsonlWriter::Write(absl::string_view bytes) {
   struct stat info;
-  if (fstat(fd_, &info) != 0) return ErrnoError(errno, "stat", path_);
+  if (fstat(fd_, &info) != 0) return SystemCallError(errno, "stat", path_);
   absl::string_view rest = bytes;
   while (!rest.empty()) {
     const ssize_t count =
-        Retry([&] { return write(fd_, rest.data(), rest.size()); });
+        RetrySystemCall([&] { return write(fd_, rest.data(), rest.size()); });
     if (count < 0) {
-      const absl::Status status = ErrnoError(errno, "append to", path_);
+      const absl::Status status = SystemCallError(errno, "append to", path_);
       // Whole lines only, as far as that can still be had.
       if (rest.size() < bytes.size() && ftruncate(fd_, info.st_size) != 0) {
-        return ErrnoError(errno, "truncate", path_);
+        return SystemCallError(errno, "truncate", path_);
       }
       return status;
     }
@@ -290,8 +271,8 @@ absl::Status JsonlWriter::AppendLine(absl::string_view line) {
 }
 
 absl::Status JsonlWriter::Sync() {
-  if (Retry([&] { return fdatasync(fd_); }) != 0) {
-    return ErrnoError(errno, "flush", path_);
+  if (RetrySystemCall([&] { return fdatasync(fd_); }) != 0) {
+    return SystemCallError(errno, "flush", path_);
   }
   return absl::OkStatus();
 }

@@ -26,6 +26,7 @@
 #include "nlohmann/json.hpp"
 #include "septet/core/base/file.h"
 #include "septet/core/base/status_macros.h"
+#include "septet/core/base/system_call.h"
 #include "septet/core/io/json_string.h"
 #include "septet/core/io/quote.h"
 #include "septet/core/train/event_file.h"
@@ -140,16 +141,6 @@ bool HasRowUpTo(int64_t step, absl::string_view text, size_t skip) {
   return false;
 }
 
-absl::Status ErrnoError(int error, absl::string_view what,
-                        absl::string_view path) {
-  const absl::Status status =
-      absl::ErrnoToStatus(error, absl::StrCat(what, " ", path));
-  if (error == EFBIG || error == EDQUOT) {
-    return absl::ResourceExhaustedError(status.message());
-  }
-  return status;
-}
-
 // A file to which whole pieces are added.
 class AppendFile {
  public:
@@ -164,11 +155,11 @@ class AppendFile {
   absl::Status Open(std::string path, size_t size) {
     path_ = std::move(path);
     size_ = size;
-    do {
-      fd_ =
-          open(path_.c_str(), O_WRONLY | O_CREAT | O_CLOEXEC | O_APPEND, 0666);
-    } while (fd_ < 0 && errno == EINTR);
-    if (fd_ < 0) return ErrnoError(errno, "open", path_);
+    fd_ = RetrySystemCall([&] {
+      return open(path_.c_str(), O_WRONLY | O_CREAT | O_CLOEXEC | O_APPEND,
+                  0666);
+    });
+    if (fd_ < 0) return SystemCallError(errno, "open", path_);
     return Cut();
   }
 
@@ -176,10 +167,10 @@ class AppendFile {
     if (!status_.ok()) return status_;
     absl::string_view rest = data;
     while (!rest.empty()) {
-      const ssize_t count = write(fd_, rest.data(), rest.size());
-      if (count < 0 && errno == EINTR) continue;
+      const ssize_t count =
+          RetrySystemCall([&] { return write(fd_, rest.data(), rest.size()); });
       if (count < 0) {
-        status_ = ErrnoError(errno, "write", path_);
+        status_ = SystemCallError(errno, "write", path_);
         // Half a piece in the middle of a file would spoil what follows.
         Cut().IgnoreError();
         return status_;
@@ -191,8 +182,8 @@ class AppendFile {
   }
 
   absl::Status Sync() {
-    if (status_.ok() && fdatasync(fd_) != 0) {
-      status_ = ErrnoError(errno, "flush", path_);
+    if (status_.ok() && RetrySystemCall([&] { return fdatasync(fd_); }) != 0) {
+      status_ = SystemCallError(errno, "flush", path_);
     }
     return status_;
   }
@@ -201,10 +192,9 @@ class AppendFile {
 
  private:
   absl::Status Cut() {
-    while (ftruncate(fd_, static_cast<off_t>(size_)) != 0) {
-      if (errno != EINTR) return ErrnoError(errno, "cut", path_);
-    }
-    return absl::OkStatus();
+    const int cut = RetrySystemCall(
+        [&] { return ftruncate(fd_, static_cast<off_t>(size_)); });
+    return cut == 0 ? absl::OkStatus() : SystemCallError(errno, "cut", path_);
   }
 
   std::string path_;
