@@ -368,7 +368,7 @@ constexpr uint16_t kUtf8Flag = 1 << 11;
 // 1 January 1980, the first day that there is.
 constexpr uint16_t kDate = 0x0021;
 
-// Little endian.
+// The lowest `bytes` bytes, at most 8, little endian.
 void Put(std::string* out, uint64_t value, int bytes) {
   for (int i = 0; i < bytes; ++i) {
     *out += static_cast<char>(value >> (8 * i));
@@ -497,7 +497,8 @@ absl::Status ZipWriter::Add(absl::string_view name,
   Put(&directory_, version, 2);
   directory_ += common;
   Put(&directory_, extra.empty() ? 0 : extra.size() + 4, 2);
-  Put(&directory_, 0, 2 + 2 + 2 + 4);  // no comment, first disk, no attributes
+  // No comment, on the first disk, no attributes.
+  directory_.append(2 + 2 + 2 + 4, '\0');
   Put(&directory_, Field32(offset), 4);
   absl::StrAppend(&directory_, name);
   if (!extra.empty()) {
