@@ -400,18 +400,20 @@ absl::Status ResultsStatus(const std::vector<ExperimentResult>& results) {
 std::string ResultsJson(const Plan& plan,
                         const std::vector<ExperimentResult>& results) {
   // Names and codes consist of letters, digits, "_" and "/": nothing to escape.
-  size_t failed = 0;
+  size_t passed = 0, interrupted = 0;
   std::vector<std::string> items;
   for (const ExperimentResult& result : results) {
-    if (!result.passed()) ++failed;
+    if (result.passed()) ++passed;
+    if (InterruptExitCode(result.status) != 0) ++interrupted;
     items.push_back(absl::StrFormat(
         R"({"name":"%s","status":"%s","verdict":"%s","seconds":%.3f})",
         result.name, absl::StatusCodeToString(result.status.code()),
         OutcomeOf(result), result.seconds));
   }
   return absl::StrCat(R"({"preset":")", PresetName(plan.preset),
-                      R"(","passed":)", results.size() - failed,
-                      R"(,"failed":)", failed, R"(,"experiments":[)",
+                      R"(","passed":)", passed, R"(,"failed":)",
+                      results.size() - passed - interrupted,
+                      R"(,"interrupted":)", interrupted, R"(,"experiments":[)",
                       absl::StrJoin(items, ","), "]}");
 }
 

@@ -73,9 +73,10 @@ std::string ResultsText(const std::vector<ExperimentResult>& results);
 // missed, with the names of both kinds.
 absl::Status ResultsStatus(const std::vector<ExperimentResult>& results);
 
-// One line of JSON: the preset, how many passed and failed, and for each
-// experiment its name, status code, verdict ("passed", "missed", "interrupted",
-// "error") and seconds.
+// One line of JSON: the preset, how many passed, failed (missed a check or
+// could not be run) and were interrupted, and for each experiment its name,
+// status code, verdict ("passed", "missed", "interrupted", "error") and
+// seconds.
 std::string ResultsJson(const Plan& plan,
                         const std::vector<ExperimentResult>& results);
 

@@ -139,6 +139,7 @@ TEST_F(RunnerTest, RunsInOrderAndGoesOnAfterAFailure) {
       ResultsJson(plan_, results_),
       MatchesRegex(
           "\\{\"preset\":\"quick\",\"passed\":1,\"failed\":2,"
+          "\"interrupted\":0,"
           "\"experiments\":\\["
           "\\{\"name\":\"a/one\",\"status\":\"OK\",\"verdict\":\"passed\","
           "\"seconds\":.*\\},"
@@ -155,6 +156,7 @@ TEST_F(RunnerTest, NothingToRunIsOk) {
   EXPECT_EQ(ResultsText(results_), "");
   EXPECT_EQ(ResultsJson(plan_, results_),
             "{\"preset\":\"quick\",\"passed\":0,\"failed\":0,"
+            "\"interrupted\":0,"
             "\"experiments\":[]}");
 }
 
@@ -482,6 +484,8 @@ TEST_F(RunnerTest, ASignalStopsBetweenSeeds) {
   EXPECT_THAT(
       ResultsJson(plan_, results_),
       HasSubstr("\"status\":\"CANCELLED\",\"verdict\":\"interrupted\""));
+  EXPECT_THAT(ResultsJson(plan_, results_),
+              HasSubstr("\"failed\":0,\"interrupted\":1,"));
   EXPECT_THAT(progress_, HasSubstr("\na/one: interrupted ("));
   signals = false;
   InterruptScope scope;
