@@ -5,8 +5,11 @@
 
 #include <algorithm>
 #include <atomic>
+#include <cstddef>
 #include <cstdint>
 #include <cstdlib>
+#include <mutex>
+#include <vector>
 
 #include "absl/numeric/bits.h"
 
@@ -17,7 +20,10 @@
 #include <sanitizer/asan_interface.h>
 #endif
 #endif
-#ifndef ASAN_POISON_MEMORY_REGION
+#ifdef ASAN_POISON_MEMORY_REGION
+#define SEPTET_ALLOCATOR_ASAN 1
+#else
+#define SEPTET_ALLOCATOR_ASAN 0
 #define ASAN_POISON_MEMORY_REGION(address, size) ((void)(address), (void)(size))
 #define ASAN_UNPOISON_MEMORY_REGION(address, size) \
   ((void)(address), (void)(size))
@@ -78,16 +84,13 @@ class SpinLockHolder {
   SpinLock* const lock_;
 };
 
-// Large blocks ask for huge pages: the rows of a table that are read in no
-// order lie on a small page each, and walking the page tables costs as much as
-// copying the rows. What is left over behind the last takes small ones.
+// Large blocks ask for huge pages: what is read in another order than it lies
+// in memory, such as the rows of a table or the columns of a head, lies on a
+// small page each, and walking the page tables costs as much as the copying.
+// What is left over behind the last takes small ones.
 constexpr size_t kHugePage = size_t{2} << 20;
 
-void* SystemBlock(size_t bytes) {
-  if (bytes < 2 * kHugePage) {
-    return std::aligned_alloc(kTensorAlignment, bytes);
-  }
-  // aligned_alloc wants a multiple of the alignment.
+void* HugePages(size_t bytes) {
   void* block = nullptr;
   if (posix_memalign(&block, kHugePage, bytes) != 0) return nullptr;
 #ifdef MADV_HUGEPAGE
@@ -96,6 +99,71 @@ void* SystemBlock(size_t bytes) {
 #endif
   return block;
 }
+
+// Blocks in between are cut one after the other from regions of huge pages,
+// which go back to the system as a whole. Not where memory errors are looked
+// for: blocks side by side have nothing between them to run into.
+constexpr size_t kRegion = size_t{16} << 20;
+constexpr size_t kSmallestInRegion = size_t{16} << 10;
+constexpr size_t kLargestInRegion = 2 * kHugePage;  // less than that
+#if defined(MADV_HUGEPAGE) && !SEPTET_ALLOCATOR_ASAN
+constexpr bool kRegions = true;
+#else
+constexpr bool kRegions = false;
+#endif
+
+class Regions {
+ public:
+  // Null if there is no memory for a new region.
+  char* Cut(size_t bytes) {
+    for (Region& region : regions_) {
+      if (kRegion - region.used < bytes) continue;
+      region.used += bytes;
+      return region.begin + region.used - bytes;
+    }
+    auto* const begin = static_cast<char*>(HugePages(kRegion));
+    if (begin == nullptr) return nullptr;
+    regions_.push_back({begin, bytes, 0});
+    return begin;
+  }
+
+  // For a block that is free: CountFree all first, then IsFree says whether
+  // its whole region is, and ReleaseFree gives those back and counts anew.
+  bool Contains(const void* block) { return Find(block) != nullptr; }
+  void CountFree(const void* block, size_t bytes) {
+    if (Region* region = Find(block)) region->free += bytes;
+  }
+  bool IsFree(const void* block) {
+    const Region* region = Find(block);
+    return region != nullptr && region->free == region->used;
+  }
+  void ReleaseFree() {
+    const auto kept = std::partition(
+        regions_.begin(), regions_.end(),
+        [](const Region& region) { return region.free != region.used; });
+    for (auto it = kept; it != regions_.end(); ++it) std::free(it->begin);
+    regions_.erase(kept, regions_.end());
+    for (Region& region : regions_) region.free = 0;
+  }
+
+ private:
+  struct Region {
+    char* begin;
+    size_t used;
+    size_t free;
+  };
+
+  Region* Find(const void* block) {
+    const auto address = reinterpret_cast<uintptr_t>(block);
+    for (Region& region : regions_) {
+      const auto begin = reinterpret_cast<uintptr_t>(region.begin);
+      if (begin <= address && address - begin < kRegion) return &region;
+    }
+    return nullptr;
+  }
+
+  std::vector<Region> regions_;
+};
 
 class CachingAllocator final : public Allocator {
  public:
@@ -152,22 +220,37 @@ class CachingAllocator final : public Allocator {
   }
 
   void ReleaseCached() override {
+    const std::lock_guard<std::mutex> hold_regions(regions_mutex_);
     FreeBlock* lists[kNumClasses];
     {
       SpinLockHolder hold(&lock_);
       std::copy(free_, free_ + kNumClasses, lists);
       std::fill(free_, free_ + kNumClasses, nullptr);
     }
+    for (int c = 0; c < kNumClasses; ++c) {
+      for (FreeBlock* block = lists[c]; block != nullptr; block = block->next) {
+        regions_.CountFree(block, ClassBytes(c));
+      }
+    }
     int64_t released = 0;
     for (int c = 0; c < kNumClasses; ++c) {
       for (FreeBlock* block = lists[c]; block != nullptr;) {
-        ASAN_UNPOISON_MEMORY_REGION(block, ClassBytes(c));
         FreeBlock* next = block->next;
-        std::free(block);
-        released += ClassBytes(c);
+        if (regions_.Contains(block) && !regions_.IsFree(block)) {
+          SpinLockHolder hold(&lock_);
+          block->next = free_[c];
+          free_[c] = block;
+        } else {
+          released += ClassBytes(c);
+          if (!regions_.Contains(block)) {
+            ASAN_UNPOISON_MEMORY_REGION(block, ClassBytes(c));
+            std::free(block);
+          }
+        }
         block = next;
       }
     }
+    regions_.ReleaseFree();
     SpinLockHolder hold(&lock_);
     stats_.system_bytes -= released;
   }
@@ -176,6 +259,16 @@ class CachingAllocator final : public Allocator {
   struct FreeBlock {
     FreeBlock* next;
   };
+
+  // Null if there is no memory.
+  void* SystemBlock(size_t bytes) {
+    if (bytes >= kLargestInRegion) return HugePages(bytes);
+    if (kRegions && bytes >= kSmallestInRegion) {
+      const std::lock_guard<std::mutex> hold(regions_mutex_);
+      if (char* block = regions_.Cut(bytes)) return block;
+    }
+    return std::aligned_alloc(kTensorAlignment, bytes);
+  }
 
   void CountLive(size_t block_bytes) {
     stats_.live_bytes += block_bytes;
@@ -186,6 +279,9 @@ class CachingAllocator final : public Allocator {
   mutable SpinLock lock_;
   FreeBlock* free_[kNumClasses] = {};
   AllocatorStats stats_;
+
+  std::mutex regions_mutex_;
+  Regions regions_;  // under regions_mutex_
 };
 
 }  // namespace

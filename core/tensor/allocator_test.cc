@@ -159,6 +159,65 @@ TEST(CpuAllocatorTest, ReleaseCachedKeepsOnlyWhatIsInUse) {
   CpuAllocator().Free(fresh, 5000);
 }
 
+// Sizes from 16 KiB to 4 MiB in random order, written from end to end.
+TEST(CpuAllocatorTest, MediumBlocksKeepWhatIsWritten) {
+  struct Block {
+    unsigned char* data;
+    size_t bytes;
+    unsigned char fill;
+  };
+  std::vector<Block> blocks;
+  std::mt19937_64 random(1);
+  const int64_t live = CpuAllocator().Stats().live_bytes;
+  for (int i = 0; i < 60; ++i) {
+    const size_t bytes = (16 << 10) + random() % ((size_t{1} << 22) >> (i % 8));
+    auto* data = static_cast<unsigned char*>(CpuAllocator().Allocate(bytes));
+    ASSERT_NE(data, nullptr);
+    EXPECT_EQ(reinterpret_cast<uintptr_t>(data) % kTensorAlignment, 0u);
+    std::memset(data, i, bytes);
+    blocks.push_back({data, bytes, static_cast<unsigned char>(i)});
+    if (i % 3 == 2) {
+      const Block& freed = blocks[blocks.size() - 2];
+      CpuAllocator().Free(freed.data, freed.bytes);
+      blocks.erase(blocks.end() - 2);
+    }
+    if (i % 20 == 19) CpuAllocator().ReleaseCached();
+  }
+  for (const Block& block : blocks) {
+    EXPECT_EQ(std::count(block.data, block.data + block.bytes, block.fill),
+              static_cast<int64_t>(block.bytes));
+    CpuAllocator().Free(block.data, block.bytes);
+  }
+  EXPECT_EQ(CpuAllocator().Stats().live_bytes, live);
+}
+
+#ifndef SEPTET_TEST_ASAN
+TEST(CpuAllocatorTest, MediumBlocksGoBackWithTheirRegion) {
+  constexpr size_t kBytes = (1 << 20) + 64;
+  CpuAllocator().ReleaseCached();
+  const int64_t before = CpuAllocator().Stats().system_bytes;
+  void* blocks[3];
+  for (void*& block : blocks) {
+    block = CpuAllocator().Allocate(kBytes);
+    ASSERT_NE(block, nullptr);
+  }
+  for (void* block : {blocks[1], blocks[2]}) {
+    EXPECT_EQ(static_cast<char*>(block) - static_cast<char*>(blocks[0]),
+              block == blocks[1] ? kBytes : 2 * kBytes);
+    CpuAllocator().Free(block, kBytes);
+  }
+  // One is in use: the others stay, and are handed out again.
+  CpuAllocator().ReleaseCached();
+  const AllocatorStats kept = CpuAllocator().Stats();
+  EXPECT_EQ(kept.system_bytes, before + static_cast<int64_t>(3 * kBytes));
+  CpuAllocator().Free(CpuAllocator().Allocate(kBytes), kBytes);
+  EXPECT_EQ(CpuAllocator().Stats().system_allocations, kept.system_allocations);
+  CpuAllocator().Free(blocks[0], kBytes);
+  CpuAllocator().ReleaseCached();
+  EXPECT_EQ(CpuAllocator().Stats().system_bytes, before);
+}
+#endif
+
 TEST(CpuAllocatorTest, AbsurdSizesGiveNull) {
   const AllocatorStats before = CpuAllocator().Stats();
   for (int shift : {50, 55, 56, 57, 62, 63}) {
