@@ -219,12 +219,12 @@ HWY_INLINE void TileProduct(const AttentionTile<T>& tile, size_t stride,
   }
 }
 
-// c [keys, n] += s [keys, queries] b [queries, n].
+// c [keys, n] (+)= s [keys, queries] b [queries, n].
 template <typename T>
-HWY_INLINE void AddKeyProduct(const AttentionTile<T>& tile,
-                              const AttentionRows<T>& rows, size_t n,
-                              const T* s, const T* b, size_t b_row, T* c,
-                              size_t c_row) {
+HWY_INLINE void KeyProduct(const AttentionTile<T>& tile,
+                           const AttentionRows<T>& rows, size_t n, const T* s,
+                           const T* b, size_t b_row, T* c, size_t c_row,
+                           bool accumulate) {
   constexpr size_t kGroup = static_cast<size_t>(kAttentionGroup);
   size_t j = 0;
   while (j < tile.keys) {
@@ -232,10 +232,12 @@ HWY_INLINE void AddKeyProduct(const AttentionTile<T>& tile,
     size_t end = j + kGroup;
     while (end < tile.keys && tile.Computed(end) == first) end += kGroup;
     end = std::min(end, tile.keys);
-    if (first < rows.count) {
-      MicroGemm(end - j, n, rows.count - first, s + j * rows.stride + first,
-                rows.stride, size_t{1}, b + first * b_row, b_row, c + j * c_row,
-                c_row, true);
+    // No terms where no query of the block sees the keys.
+    const size_t queries = first < rows.count ? rows.count - first : 0;
+    if (queries > 0 || !accumulate) {
+      MicroGemm(end - j, n, queries, s + j * rows.stride + first, rows.stride,
+                size_t{1}, b + first * b_row, b_row, c + j * c_row, c_row,
+                accumulate);
     }
     j = end;
   }
@@ -609,13 +611,44 @@ void TileGradient(const AttentionTile<T>& tile, size_t stride, T scale,
   }
 }
 
-// One block of queries backward: its dq is written, its part of dk and dv (rows
-// of one key head from key 0 on) added.
+// Where the gradients of one key head's keys and values add up. Keys from
+// `begun` on have no sums yet: their first tile is written, not added.
+template <typename T>
+struct AttentionKeySums {
+  T* dk;
+  size_t dk_row;
+  size_t width;
+  T* dv;
+  size_t dv_row;
+  size_t value_width;
+  size_t begun = 0;
+
+  void ZeroUpTo(size_t end) {
+    for (; begun < end; ++begun) {
+      std::fill_n(dk + begun * dk_row, width, T{0});
+      std::fill_n(dv + begun * dv_row, value_width, T{0});
+    }
+  }
+
+  // Before the products of a tile: whether there are sums to add to. There are
+  // always if `zeros`.
+  bool Begin(const AttentionTile<T>& tile, bool zeros) {
+    const size_t begin = static_cast<size_t>(tile.begin_key);
+    const size_t end = begin + tile.keys;
+    const bool first = !zeros && begin >= begun;
+    ZeroUpTo(first ? begin : end);
+    begun = std::max(begun, end);
+    return !first;
+  }
+};
+
+// One block of queries backward: its dq is written, its part of dk and dv
+// added.
 template <class Scores, typename T>
 void AttentionBackwardRows(const AttentionProblem<T>& p,
                            const AttentionGradient<T>& gradient,
-                           AttentionRows<T> rows, T* dk, size_t dk_row, T* dv,
-                           size_t dv_row, T* workspace, Scores& modifier) {
+                           AttentionRows<T> rows, AttentionKeySums<T>* sums,
+                           T* workspace, Scores& modifier) {
   const AttentionTag<T> d;
   const size_t width = static_cast<size_t>(p.head_dim);
   const size_t value_width = static_cast<size_t>(p.value_dim);
@@ -646,7 +679,6 @@ void AttentionBackwardRows(const AttentionProblem<T>& p,
   rows.q_transposed = q_transposed;
   rows.dq = dq;
   rows.dq_row = width;
-  std::fill_n(dq, rows.count * width, T{0});
   const int64_t first_row =
       (rows.batch * p.heads + rows.head) * p.queries + rows.begin;
   for (size_t i = 0; i < stride; ++i) {
@@ -668,12 +700,15 @@ void AttentionBackwardRows(const AttentionProblem<T>& p,
     delta[i] = hn::GetLane(hn::SumOfLanes(d, sum));
   }
   if constexpr (!Scores::kPlain) modifier.BeginRows(rows);
+  // A modifier adds to dq itself.
+  bool first = Scores::kPlain;
+  if (!first) std::fill_n(dq, rows.count * width, T{0});
   VisitTiles<Scores::kBackwardFromRight>(
       p, rows, [&](AttentionTile<T>& tile) HWY_ATTR {
-        tile.dk = dk + static_cast<size_t>(tile.begin_key) * dk_row;
-        tile.dk_row = dk_row;
-        tile.dv = dv + static_cast<size_t>(tile.begin_key) * dv_row;
-        tile.dv_row = dv_row;
+        tile.dk = sums->dk + static_cast<size_t>(tile.begin_key) * sums->dk_row;
+        tile.dk_row = sums->dk_row;
+        tile.dv = sums->dv + static_cast<size_t>(tile.begin_key) * sums->dv_row;
+        tile.dv_row = sums->dv_row;
         TileProduct(tile, stride, width, tile.k, tile.k_row, q_transposed,
                     scores);
         TileProduct(tile, stride, value_width, tile.v, tile.v_row,
@@ -688,14 +723,19 @@ void AttentionBackwardRows(const AttentionProblem<T>& p,
           TileGradient<Scores::kPlain, false>(tile, stride, scale, lse, delta,
                                               factors, scores, dweights);
         }
-        AddKeyProduct(tile, rows, value_width, scores, dout, value_width,
-                      tile.dv, dv_row);
+        // A modifier adds to sums itself, in between.
+        const bool accumulate = sums->Begin(tile, /*zeros=*/!Scores::kPlain);
+        KeyProduct(tile, rows, value_width, scores, dout, value_width, tile.dv,
+                   sums->dv_row, accumulate);
         if constexpr (!Scores::kPlain) modifier.Gradient(rows, tile, dweights);
-        AddKeyProduct(tile, rows, width, dweights, q, width, tile.dk, dk_row);
+        KeyProduct(tile, rows, width, dweights, q, width, tile.dk, sums->dk_row,
+                   accumulate);
         QueryProduct(tile, rows, width, dweights, tile.k, tile.k_row, dq, width,
-                     true);
+                     !first);
+        first = false;
       });
   if constexpr (!Scores::kPlain) modifier.EndRows(rows);
+  if (first) std::fill_n(dq, rows.count * width, T{0});
   for (size_t i = 0; i < rows.count; ++i) {
     CopyRows(size_t{1}, width, dq + i * width, width,
              gradient.dq.At(rows.batch, rows.head,
@@ -717,25 +757,22 @@ void AttentionBackwardTask(const AttentionProblem<T>& p,
   const size_t keys = static_cast<size_t>(p.keys);
   const size_t width = static_cast<size_t>(p.head_dim);
   const size_t value_width = static_cast<size_t>(p.value_dim);
-  T* dk;
-  T* dv;
-  size_t dk_row, dv_row;
+  AttentionKeySums<T> sums;
+  sums.width = width;
+  sums.value_width = value_width;
   if (chunks == 1) {
-    dk = gradient.dk.At(batch, kv_head, 0);
-    dk_row = static_cast<size_t>(gradient.dk.time);
-    dv = gradient.dv.At(batch, kv_head, 0);
-    dv_row = static_cast<size_t>(gradient.dv.time);
+    sums.dk = gradient.dk.At(batch, kv_head, 0);
+    sums.dk_row = static_cast<size_t>(gradient.dk.time);
+    sums.dv = gradient.dv.At(batch, kv_head, 0);
+    sums.dv_row = static_cast<size_t>(gradient.dv.time);
   } else {
-    dk = gradient.partials +
-         static_cast<size_t>(task) * keys * (width + value_width);
-    dk_row = width;
-    dv = dk + keys * width;
-    dv_row = value_width;
+    sums.dk = gradient.partials +
+              static_cast<size_t>(task) * keys * (width + value_width);
+    sums.dk_row = width;
+    sums.dv = sums.dk + keys * width;
+    sums.dv_row = value_width;
   }
-  for (size_t s = 0; s < keys; ++s) {
-    std::fill_n(dk + s * dk_row, width, T{0});
-    std::fill_n(dv + s * dv_row, value_width, T{0});
-  }
+  if constexpr (Scores::kBackwardFromRight) sums.ZeroUpTo(keys);
   const int64_t blocks = AttentionQueryBlocks(p);
   // Dealt out one by one: causal blocks grow.
   for (int64_t n = task % chunks; n < p.group() * blocks; n += chunks) {
@@ -743,8 +780,9 @@ void AttentionBackwardTask(const AttentionProblem<T>& p,
         p, gradient,
         DescribeRows(p, batch, kv_head * p.group() + n / blocks, n % blocks,
                      task),
-        dk, dk_row, dv, dv_row, workspace, modifier);
+        &sums, workspace, modifier);
   }
+  sums.ZeroUpTo(keys);
 }
 
 // Adds the partial sums of key head `kv` (of B Hkv) for keys [begin, end), in
