@@ -1,0 +1,206 @@
+// SPDX-License-Identifier: Apache-2.0
+// Every vector target against the definition.
+#include "septet/retention/retention_kernels.h"
+
+#include <algorithm>
+#include <cmath>
+#include <cstddef>
+#include <cstdint>
+#include <vector>
+
+#include "gtest/gtest.h"
+#include "septet/core/ops/kernel_testutil.h"
+#include "septet/retention/retention_problem.h"
+#include "septet/retention/retention_testutil.h"
+
+namespace septet {
+namespace {
+
+template <typename T>
+class RetentionKernelsTest : public ::testing::Test {};
+using Types = ::testing::Types<float, double>;
+TYPED_TEST_SUITE(RetentionKernelsTest, Types);
+
+// The largest difference, relative to the largest value of the tensor.
+template <typename T, typename At>
+double Error(const TestRows& want, const At& at) {
+  double error = 0, largest = 0;
+  for (size_t t = 0; t < want.size(); ++t) {
+    for (size_t i = 0; i < want[t].size(); ++i) {
+      const double difference = std::abs(at(t)[i] - want[t][i]);
+      error = std::isnan(difference) ? HUGE_VAL : std::max(error, difference);
+      largest = std::max(largest, std::abs(want[t][i]));
+    }
+  }
+  return error / (1 + largest);
+}
+
+template <typename T>
+void ExpectMatches(const RetentionTestProblem<T>& test,
+                   const std::vector<RetentionReferenceHead>& want) {
+  const double allowed = sizeof(T) == 4 ? 5e-6 : 1e-12;
+  const double allowed_gradient = sizeof(T) == 4 ? 2e-5 : 1e-11;
+  const RetentionProblem<T>& p = test.p;
+  for (int64_t s = 0; s < p.sequences; ++s) {
+    for (int64_t h = 0; h < p.heads; ++h) {
+      SCOPED_TRACE(::testing::Message() << "sequence " << s << ", head " << h);
+      const RetentionReferenceHead& r =
+          want[static_cast<size_t>(s * p.heads + h)];
+      const auto operand = [&](const auto& x) {
+        return [&x, &p, s, h](size_t t) {
+          return p.At(x, s, h, static_cast<int64_t>(t));
+        };
+      };
+      const auto matrix = [&](const T* x) {
+        return [x, &p, s, h](size_t i) {
+          return x + ((s * p.heads + h) * p.key_dim + int64_t(i)) * p.value_dim;
+        };
+      };
+      EXPECT_LE(Error<T>(r.out, operand(test.result.out)), allowed);
+      EXPECT_LE(Error<T>(r.dq, operand(test.gradient.dq)), allowed_gradient);
+      EXPECT_LE(Error<T>(r.dk, operand(test.gradient.dk)), allowed_gradient);
+      EXPECT_LE(Error<T>(r.dv, operand(test.gradient.dv)), allowed_gradient);
+      if (test.result.state != nullptr) {
+        EXPECT_LE(Error<T>(r.state, matrix(test.result.state)), allowed);
+        EXPECT_LE(Error<T>(r.dinitial, matrix(test.gradient.dinitial)),
+                  allowed_gradient);
+        EXPECT_NEAR(test.gradient.dlog_gamma[s * p.heads + h], r.dlog_gamma,
+                    allowed_gradient * (1 + std::abs(r.dlog_gamma)));
+      }
+      if (test.result.key_sum != nullptr) {
+        const T* const z = test.result.key_sum + (s * p.heads + h) * p.key_dim;
+        EXPECT_LE(Error<T>({r.key_sum}, [z](size_t) { return z; }), allowed);
+      }
+      if (!RetentionHasDivisors(p.norm)) continue;
+      const T* const m =
+          test.result.divisors + h * p.TotalRows() + p.FlatRow(s);
+      EXPECT_LE(Error<T>({r.divisors}, [m](size_t) { return m; }), allowed);
+    }
+  }
+  EXPECT_TRUE(test.GuardsAreIntact());
+}
+
+template <typename T>
+void Check(const RetentionTestCase& c) {
+  SCOPED_TRACE(::testing::Message() << c);
+  RetentionTestProblem<T> test(c);
+  std::vector<RetentionReferenceHead> want;
+  for (int64_t s = 0; s < test.p.sequences; ++s) {
+    for (int64_t h = 0; h < test.p.heads; ++h) {
+      want.push_back(test.Reference(s, h));
+    }
+  }
+  ForEachTarget([&] {
+    test.Run();
+    ExpectMatches(test, want);
+  });
+}
+
+const RetentionNorm kStateful[] = {RetentionNorm::kNone, RetentionNorm::kDecay,
+                                   RetentionNorm::kPaper};
+
+TYPED_TEST(RetentionKernelsTest, ChunksOfAnyLengthAgreeWithTheDefinition) {
+  for (const RetentionNorm norm : kStateful) {
+    for (const int64_t chunk : {1, 3, 16, 33, 64, 1000}) {
+      for (const bool state : {false, true}) {
+        RetentionTestCase c;
+        c.lengths = {33, 33};
+        c.heads = 2;
+        c.key_dim = 6;
+        c.value_dim = 10;
+        c.chunk = chunk;
+        c.norm = norm;
+        c.state = state;
+        c.position = state ? 5 : 0;
+        Check<TypeParam>(c);
+      }
+    }
+  }
+}
+
+TYPED_TEST(RetentionKernelsTest, HeadsOfAnyWidth) {
+  for (const int64_t key_dim : {1, 2, 17, 32}) {
+    for (const int64_t value_dim : {1, 16, 27, 64}) {
+      RetentionTestCase c;
+      c.lengths = {20};
+      c.heads = 4;
+      c.key_dim = key_dim;
+      c.value_dim = value_dim;
+      c.chunk = 13;
+      c.state = true;
+      Check<TypeParam>(c);
+    }
+  }
+}
+
+TYPED_TEST(RetentionKernelsTest, BlocksOfAChunk) {
+  for (const int64_t length : {71, 72, 73, 145, 200}) {
+    RetentionTestCase c;
+    c.lengths = {length};
+    c.key_dim = 8;
+    c.value_dim = 5;
+    c.chunk = 150;
+    c.norm = RetentionNorm::kPaper;
+    c.state = true;
+    c.position = 1000;
+    Check<TypeParam>(c);
+  }
+}
+
+TYPED_TEST(RetentionKernelsTest, PackedSequences) {
+  for (const RetentionNorm norm : kStateful) {
+    RetentionTestCase c;
+    c.lengths = {0, 5, 1, 0, 17, 4, 0};
+    c.packed = true;
+    c.heads = 2;
+    c.norm = norm;
+    c.state = true;
+    c.position = 2;
+    Check<TypeParam>(c);
+  }
+}
+
+TYPED_TEST(RetentionKernelsTest, NothingAtAll) {
+  RetentionTestCase c;
+  c.lengths = {0, 0};
+  c.state = true;
+  Check<TypeParam>(c);
+  c.packed = true;
+  Check<TypeParam>(c);
+}
+
+TYPED_TEST(RetentionKernelsTest, TorchscalesForms) {
+  for (const double value : {0.1, 3.0, 300.0}) {
+    for (const int64_t length : {1, 12, 30}) {
+      RetentionTestCase c;
+      c.lengths = {length, length};
+      c.heads = 3;
+      c.key_dim = 5;
+      c.value_dim = 7;
+      c.value = value;
+      c.chunk = length;
+      for (const RetentionNorm norm :
+           {RetentionNorm::kTorchscaleParallel,
+            RetentionNorm::kTorchscaleParallelLegacy}) {
+        // A signed sum of large numbers that cancel is not known to f32.
+        if (norm == RetentionNorm::kTorchscaleParallelLegacy && value > 3) {
+          continue;
+        }
+        c.norm = norm;
+        Check<TypeParam>(c);
+      }
+      for (const RetentionNorm norm :
+           {RetentionNorm::kTorchscaleChunkwise,
+            RetentionNorm::kTorchscaleChunkwiseLegacy}) {
+        c.norm = norm;
+        for (const int64_t chunk : {1, 4, 12, 64}) {
+          c.chunk = chunk;
+          Check<TypeParam>(c);
+        }
+      }
+    }
+  }
+}
+
+}  // namespace
+}  // namespace septet
