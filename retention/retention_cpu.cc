@@ -4,6 +4,7 @@
 #include <cstddef>
 #include <cstdint>
 
+#include "septet/retention/decay.h"
 #include "septet/retention/retention_kernels.h"
 #include "septet/retention/retention_problem.h"
 
@@ -90,13 +91,6 @@ HWY_INLINE T Dot(size_t n, const T* a, const T* b) {
   return hn::GetLane(hn::SumOfLanes(d, sum));
 }
 
-// Sum of d^i for i <= n.
-double DecayRowSumOf(double log_gamma, int64_t n) {
-  const double terms = static_cast<double>(n + 1);
-  return log_gamma == 0 ? terms
-                        : std::expm1(terms * log_gamma) / std::expm1(log_gamma);
-}
-
 // What a task works on, and what a head's decay comes to.
 template <typename T>
 struct Head {
@@ -146,7 +140,7 @@ struct Head {
     for (size_t y = 0; y < chunk; ++y) reversed[y] = power[chunk - 1 - y];
     if (RetentionIsChunkwiseTorchscale(p.norm)) {
       // Of a whole chunk, also where the sequence is shorter.
-      const double sum = DecayRowSumOf(log_gamma, p.chunk - 1);
+      const double sum = DecayRowSum(log_gamma, p.chunk - 1);
       const double x =
           p.norm == RetentionNorm::kTorchscaleChunkwise ? sum : std::sqrt(sum);
       cross = static_cast<T>(x);
@@ -177,7 +171,7 @@ struct Head {
     double sum =
         RetentionIsChunkwiseTorchscale(p.norm)
             ? 1
-            : DecayRowSumOf(log_gamma, position + static_cast<int64_t>(t));
+            : DecayRowSum(log_gamma, position + static_cast<int64_t>(t));
     for (size_t j = 0; j < rows; ++j) {
       row_sums[j] = sum;
       sum = gamma * sum + 1;

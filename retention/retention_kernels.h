@@ -38,6 +38,36 @@ void RetentionBackward(const RetentionProblem<double>& p,
                        const RetentionGradient<double>& gradient, int64_t task,
                        double* workspace);
 
+// One row of each sequence, in place: rows [sequence batch + head head].
+template <typename T>
+struct RetentionStepRows {
+  const T* data = nullptr;
+  int64_t batch = 0;
+  int64_t head = 0;
+};
+template <typename T>
+struct RetentionStepProblem {
+  int64_t sequences = 0;
+  int64_t heads = 0;
+  int64_t key_dim = 0;
+  int64_t value_dim = 0;
+  RetentionStepRows<T> q, k, v;
+  const double* log_gamma = nullptr;   // [heads]
+  const int64_t* positions = nullptr;  // [sequences], of the row
+  double scale = 1;                    // of k
+  // kNone, kDecay or kPaper.
+  RetentionNorm norm = RetentionNorm::kDecay;
+  T* state = nullptr;    // [sequences, heads, dk, dv]
+  T* key_sum = nullptr;  // [sequences, heads, dk], kPaper
+  T* out = nullptr;      // [sequences, heads, dv]
+};
+
+// Tasks [begin, end), each a head of a sequence: S is read and written once.
+void RetentionStepTasks(const RetentionStepProblem<float>& p, int64_t begin,
+                        int64_t end);
+void RetentionStepTasks(const RetentionStepProblem<double>& p, int64_t begin,
+                        int64_t end);
+
 }  // namespace septet
 
 #endif  // SEPTET_RETENTION_RETENTION_KERNELS_H_

@@ -1,0 +1,84 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "septet/retention/decay.h"
+
+#include <cmath>
+#include <limits>
+
+#include "absl/status/status.h"
+#include "absl/strings/str_cat.h"
+#include "absl/strings/string_view.h"
+#include "septet/core/base/status_macros.h"
+#include "septet/core/tensor/dtype.h"
+#include "septet/core/tensor/shape.h"
+
+namespace septet {
+namespace {
+
+absl::Status CheckGamma(absl::string_view name, double gamma) {
+  if (gamma > 0 && gamma <= 1) return absl::OkStatus();
+  return absl::InvalidArgumentError(
+      absl::StrCat(name, " is ", gamma, ", expected a gamma in (0, 1]"));
+}
+
+// ln gamma of head `i`.
+double LogGamma(const DecayOptions& options, int64_t i, int64_t heads) {
+  switch (options.kind) {
+    case DecayKind::kTorchscale:
+      return std::log1p(-std::exp2(-5.0 - static_cast<double>(i)));
+    case DecayKind::kLinspace: {
+      const double first = std::log(1.0 / 32), last = std::log(1.0 / 512);
+      const double part =
+          heads == 1 ? 0
+                     : static_cast<double>(i) / static_cast<double>(heads - 1);
+      return std::log1p(-std::exp(first + part * (last - first)));
+    }
+    case DecayKind::kFixed:
+      return std::log(options.fixed);
+    case DecayKind::kNone:
+      return 0;
+    case DecayKind::kCustom:
+      return std::log(options.custom[static_cast<size_t>(i)]);
+  }
+  return 0;
+}
+
+}  // namespace
+
+absl::StatusOr<Tensor> LogDecay(const DecayOptions& options, int64_t heads) {
+  if (heads < 1) {
+    return absl::InvalidArgumentError(
+        absl::StrCat("decay: heads is ", heads, ", expected at least 1"));
+  }
+  if (options.kind == DecayKind::kFixed) {
+    SEPTET_RETURN_IF_ERROR(CheckGamma("decay: fixed", options.fixed));
+  }
+  if (options.kind == DecayKind::kCustom) {
+    if (static_cast<int64_t>(options.custom.size()) != heads) {
+      return absl::InvalidArgumentError(
+          absl::StrCat("decay: custom has ", options.custom.size(),
+                       " values, expected one for each of ", heads, " heads"));
+    }
+    for (size_t i = 0; i < options.custom.size(); ++i) {
+      SEPTET_RETURN_IF_ERROR(CheckGamma(absl::StrCat("decay: custom[", i, "]"),
+                                        options.custom[i]));
+    }
+  }
+  SEPTET_ASSIGN_OR_RETURN(Tensor log_gamma,
+                          Tensor::Empty(Shape({heads}), DType::kF64));
+  double* const to = log_gamma.mutable_data<double>();
+  for (int64_t i = 0; i < heads; ++i) to[i] = LogGamma(options, i, heads);
+  return log_gamma;
+}
+
+double DecayRowSum(double log_gamma, int64_t n) {
+  const double terms = static_cast<double>(n) + 1;
+  return log_gamma == 0 ? terms
+                        : std::expm1(terms * log_gamma) / std::expm1(log_gamma);
+}
+
+double HalfLife(double log_gamma) {
+  return log_gamma == 0 ? std::numeric_limits<double>::infinity()
+                        : std::log(2.0) / -log_gamma;
+}
+
+}  // namespace septet
