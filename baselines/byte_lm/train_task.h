@@ -20,11 +20,11 @@
 
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
-#include "septet/baselines/byte_lm/corpus.h"
-#include "septet/baselines/byte_lm/evaluate.h"
 #include "septet/baselines/byte_lm/model.h"
 #include "septet/baselines/byte_lm/options.pb.h"
 #include "septet/core/autograd/var.h"
+#include "septet/core/data/bits_per_byte.h"
+#include "septet/core/data/byte_corpus.h"
 #include "septet/core/data/token_windows.h"
 #include "septet/core/nn/parameters.h"
 #include "septet/core/tensor/tensor.h"

@@ -8,8 +8,8 @@
 // and *.u8, cut at "\n%\n"; blank entries are dropped, and "\n" is put after
 // each other one. Every 20th entry (number i with i % 20 == 0, counted over all
 // files) is held out.
-#ifndef SEPTET_BASELINES_BYTE_LM_CORPUS_H_
-#define SEPTET_BASELINES_BYTE_LM_CORPUS_H_
+#ifndef SEPTET_CORE_DATA_BYTE_CORPUS_H_
+#define SEPTET_CORE_DATA_BYTE_CORPUS_H_
 
 #include <cstdint>
 #include <string>
@@ -53,4 +53,4 @@ absl::StatusOr<Tensor> ByteTokens(absl::string_view text);
 
 }  // namespace septet
 
-#endif  // SEPTET_BASELINES_BYTE_LM_CORPUS_H_
+#endif  // SEPTET_CORE_DATA_BYTE_CORPUS_H_

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-#include "septet/baselines/byte_lm/corpus.h"
+#include "septet/core/data/byte_corpus.h"
 
 #include <cstdlib>
 #include <string>
@@ -29,7 +29,7 @@ std::string TempFolder(const std::string& name) {
   return folder;
 }
 
-TEST(CorpusTest, EntriesAreWhatStandsBetweenPercentSigns) {
+TEST(ByteCorpusTest, EntriesAreWhatStandsBetweenPercentSigns) {
   EXPECT_THAT(FortuneEntries("one\n%\ntwo\n  lines\n%\n \n%\n%%\n%\n"),
               ElementsAre("one\n", "two\n  lines\n", "%%\n"));
   // Only a line of its own cuts; a text may end without one.
@@ -39,7 +39,7 @@ TEST(CorpusTest, EntriesAreWhatStandsBetweenPercentSigns) {
   EXPECT_THAT(FortuneEntries("\n%\n\t\n"), IsEmpty());
 }
 
-TEST(CorpusTest, EveryTwentiethEntryIsHeldOut) {
+TEST(ByteCorpusTest, EveryTwentiethEntryIsHeldOut) {
   std::vector<std::string> entries;
   for (int i = 0; i < 41; ++i) entries.push_back(absl::StrCat(i, ","));
   const ByteCorpus corpus = SplitEntries(entries);
@@ -51,7 +51,7 @@ TEST(CorpusTest, EveryTwentiethEntryIsHeldOut) {
                                             " bytes to train on, 8 held out"));
 }
 
-TEST(CorpusTest, FortunesAreTheFilesInByteOrder) {
+TEST(ByteCorpusTest, FortunesAreTheFilesInByteOrder) {
   const std::string folder = TempFolder("fortunes");
   for (const auto& [name, text] :
        std::vector<std::pair<std::string, std::string>>{{"b", "b1\n%\nb2\n%\n"},
@@ -67,7 +67,7 @@ TEST(CorpusTest, FortunesAreTheFilesInByteOrder) {
   EXPECT_EQ(corpus.train, "a1\nb1\nb2\n");
 }
 
-TEST(CorpusTest, FortunesThatAreNotThere) {
+TEST(ByteCorpusTest, FortunesThatAreNotThere) {
   EXPECT_THAT(ReadFortunes("/no/such/folder"),
               StatusIs(absl::StatusCode::kNotFound,
                        HasSubstr("/no/such/folder: No such file")));
@@ -77,7 +77,7 @@ TEST(CorpusTest, FortunesThatAreNotThere) {
                        HasSubstr("/empty: no fortunes in 0 files")));
 }
 
-TEST(CorpusTest, TheDistributionsFortunes) {
+TEST(ByteCorpusTest, TheDistributionsFortunes) {
   SEPTET_ASSERT_OK_AND_ASSIGN(const std::string folder,
                               FindRunfile("dataset_fortunes/fortunes"));
   SEPTET_ASSERT_OK_AND_ASSIGN(const ByteCorpus corpus, ReadFortunes(folder));
@@ -89,7 +89,7 @@ TEST(CorpusTest, TheDistributionsFortunes) {
               1 / 19.0, 0.01);
 }
 
-TEST(CorpusTest, OfFilesTheEndIsHeldOut) {
+TEST(ByteCorpusTest, OfFilesTheEndIsHeldOut) {
   const std::string folder = TempFolder("files");
   SEPTET_ASSERT_OK(WriteFileAtomically(folder + "/x", "0123456789"));
   SEPTET_ASSERT_OK(WriteFileAtomically(folder + "/y", "abcd"));
@@ -111,7 +111,7 @@ TEST(CorpusTest, OfFilesTheEndIsHeldOut) {
   }
 }
 
-TEST(CorpusTest, TokensAreBytes) {
+TEST(ByteCorpusTest, TokensAreBytes) {
   SEPTET_ASSERT_OK_AND_ASSIGN(const Tensor tokens, ByteTokens("a\xff"));
   EXPECT_EQ(tokens.dtype(), DType::kU8);
   EXPECT_THAT(tokens.ToVector<uint8_t>(), ElementsAre(97, 255));

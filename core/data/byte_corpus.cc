@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-#include "septet/baselines/byte_lm/corpus.h"
+#include "septet/core/data/byte_corpus.h"
 
 #include <algorithm>
 #include <cstddef>
