@@ -2,6 +2,8 @@
 #include "septet/retention/decay.h"
 
 #include <cmath>
+#include <cstddef>
+#include <iterator>
 #include <limits>
 
 #include "absl/status/status.h"
@@ -42,6 +44,27 @@ double LogGamma(const DecayOptions& options, int64_t i, int64_t heads) {
   return 0;
 }
 
+// coth x - 1 / x for |x| <= 1/2, to the last digits.
+double CothWithoutPole(double x) {
+  // 2^(2k) B_2k / (2k)! for k = 1, 2, ...; the terms fall by pi^2 / x^2 > 39.
+  constexpr double kSeries[] = {
+      1.0 / 3,
+      -1.0 / 45,
+      2.0 / 945,
+      -1.0 / 4725,
+      2.0 / 93555,
+      -1382.0 / 638512875,
+      4.0 / 18243225,
+      -3617.0 / 162820783125,
+      87734.0 / 38979295480125,
+      -349222.0 / 1531329465290625,
+      310732.0 / 13447856940643125,
+  };
+  double sum = 0;
+  for (size_t k = std::size(kSeries); k-- > 0;) sum = sum * x * x + kSeries[k];
+  return sum * x;
+}
+
 }  // namespace
 
 absl::StatusOr<Tensor> LogDecay(const DecayOptions& options, int64_t heads) {
@@ -74,6 +97,19 @@ double DecayRowSum(double log_gamma, int64_t n) {
   const double terms = static_cast<double>(n) + 1;
   return log_gamma == 0 ? terms
                         : std::expm1(terms * log_gamma) / std::expm1(log_gamma);
+}
+
+double DecayRowSumSlope(double log_gamma, int64_t n) {
+  if (log_gamma == 0) return static_cast<double>(n) / 2;
+  // With N = n + 1 terms, ln c_n = ln expm1(N log_gamma) - ln expm1(log_gamma).
+  const double terms = static_cast<double>(n) + 1;
+  const double x = terms * log_gamma;
+  if (x < -1) return 1 / std::expm1(-log_gamma) - terms / std::expm1(-x);
+  // Here these two all but cancel. c_n = exp(n log_gamma / 2) sinh(x / 2) /
+  // sinh(log_gamma / 2), and of the derivatives of both logarithms 1 /
+  // log_gamma, which is what cancels, is left out.
+  return 0.5 * (static_cast<double>(n) + terms * CothWithoutPole(x / 2) -
+                CothWithoutPole(log_gamma / 2));
 }
 
 double HalfLife(double log_gamma) {

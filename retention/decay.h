@@ -43,6 +43,10 @@ absl::StatusOr<Tensor> LogDecay(const DecayOptions& options, int64_t heads);
 // (1 - gamma) loses all digits for gamma near 1.
 double DecayRowSum(double log_gamma, int64_t n);
 
+// (dc_n / dlog_gamma) / c_n, with the same accuracy: the mean of i under
+// weights gamma^i.
+double DecayRowSumSlope(double log_gamma, int64_t n);
+
 // Positions after which half is left; infinite for gamma = 1.
 double HalfLife(double log_gamma);
 

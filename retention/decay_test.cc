@@ -85,6 +85,35 @@ TEST(DecayRowSumTest, IsTheSumToTheLastDigits) {
   }
 }
 
+TEST(DecayRowSumTest, SlopeIsTheDerivativeToTheLastDigits) {
+  for (const double gamma : {0.01, 0.3, 0.5, 31.0 / 32, 511.0 / 512, 1 - 1e-6,
+                             1 - std::exp2(-30), 1 - std::exp2(-50), 1.0}) {
+    const double log_gamma = std::log(gamma);
+    long double sum = 0, derivative = 0;
+    for (int64_t n = 0; n < 3000; ++n) {
+      const long double term = std::exp(static_cast<long double>(log_gamma) *
+                                        static_cast<long double>(n));
+      sum += term;
+      derivative += term * static_cast<long double>(n);
+      const double want = static_cast<double>(derivative / sum);
+      ASSERT_NEAR(DecayRowSumSlope(log_gamma, n), want, 4e-15 * (1 + want))
+          << gamma << " " << n;
+    }
+  }
+}
+
+TEST(DecayRowSumTest, FarAway) {
+  // All of the sum: 1 / (1 - gamma), and gamma / (1 - gamma).
+  const double log_gamma = std::log(0.75);
+  for (const int64_t n : {int64_t{1000}, int64_t{1} << 53}) {
+    EXPECT_DOUBLE_EQ(DecayRowSum(log_gamma, n), 4);
+    EXPECT_DOUBLE_EQ(DecayRowSumSlope(log_gamma, n), 3);
+  }
+  EXPECT_EQ(DecayRowSum(-1e300, 5), 1);
+  EXPECT_EQ(DecayRowSumSlope(-1e300, 5), 0);
+  EXPECT_EQ(DecayRowSumSlope(-1e300, 0), 0);
+}
+
 TEST(HalfLifeTest, AsTheSpecificationSays) {
   SEPTET_ASSERT_OK_AND_ASSIGN(const Tensor log_gamma, LogDecay({}, 8));
   EXPECT_NEAR(HalfLife(log_gamma.data<double>()[0]), 21.8, 0.05);

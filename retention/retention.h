@@ -38,9 +38,7 @@
 namespace septet {
 
 enum class RetentionForm {
-  // Trained: parallel up to two chunks, then chunkwise. Otherwise: chunkwise
-  // from 16 rows on, recurrent below.
-  kAuto,
+  kAuto,  // ChooseRetentionForm
   kParallel,
   kChunkwise,
   kRecurrent,
@@ -64,7 +62,7 @@ enum class ScoreNorm {
 struct RetentionOptions {
   RetentionForm form = RetentionForm::kAuto;
   ScoreNorm score_norm = ScoreNorm::kDecay;
-  int64_t chunk_size = 64;  // >= 1
+  int64_t chunk_size = 64;  // >= 1; 256 for heads of width 256
   double scale = 0;         // of k, finite; 0: 1 / sqrt(dk)
 };
 
@@ -72,7 +70,7 @@ struct RetentionOptions {
 struct RetentionState {
   Var s;        // [N, H, dk, dv], of the dtype of q; undefined: 0
   Var key_sum;  // z [N, H, dk], of kPaper alone; a constant in the gradient
-  // N positions of the next row; empty: 0.
+  // N positions of the next row, 0 to 2^53; empty without s: 0.
   std::vector<int64_t> position;
 };
 
@@ -97,7 +95,9 @@ struct RetentionOutput {
 //
 // Differentiable in q, k, v, log_gamma (not with torchscale's norms) and s:
 // first derivatives are fused, higher ones and forward mode go through
-// elementary ops, which do have a matrix of rows by rows.
+// elementary ops, which do have a matrix of rows by rows. The gradient of
+// log_gamma is worked out in chunks of at most 256 rows in any form, because
+// f32 loses digits in longer ones.
 RetentionOutput Retention(const Var& q, const Var& k, const Var& v,
                           const Var& log_gamma, const RetentionOptions& options,
                           const RetentionState& state = {},
@@ -107,19 +107,32 @@ RetentionOutput Retention(const Var& q, const Var& k, const Var& v,
 // One row of each sequence, in place: q, k [N, H, dk], v [N, H, dv], s [N, H,
 // dk, dv], key_sum [N, H, dk] (kPaper; else undefined), one position a
 // sequence, which is counted up, and out [N, H, dv], all of one dtype and
-// without gaps but q, k and v, whose rows [dk] and [dv] are without gaps.
-// Nothing is allocated. kTorchscale is kDecay here.
-// Cost: S is read and written once.
-// Errors: InvalidArgument as above; then nothing has been changed.
+// without gaps but q, k and v, whose rows [dk] and [dv] are without gaps. What
+// is written may not overlap anything else. Nothing is allocated. kTorchscale
+// is kDecay here. Cost: S is read and written once. Errors: InvalidArgument as
+// above; then nothing has been changed.
 absl::Status RetentionStep(const Tensor& q, const Tensor& k, const Tensor& v,
                            const Tensor& log_gamma,
                            const RetentionOptions& options, Tensor* s,
                            Tensor* key_sum, absl::Span<int64_t> positions,
                            Tensor* out);
 
-// The form that kAuto stands for.
+// The form that kAuto stands for, `rows` of the longest sequence. Trained:
+// parallel while that costs less than chunks do, up to max(C + 2 m, 4 m) rows
+// with m = dk dv / (dk + dv), or 2 C without widths. Otherwise recurrent below
+// 10 rows, else chunkwise. Measured on one core with AVX-512, where parallel
+// and chunkwise training cost the same:
+//
+//   dk, dv     8, 16   32, 48   64, 64   64, 128   128, 128
+//   C = 64        75       96      150       190      > 208   rows
+//   C = 128      140      157      178       208        275
+//   C = 256    < 288      285      305       315        355
+//
+// (256, 432: above 640 rows for C = 256), and recurrent and chunkwise inference
+// at 7 rows for 32, 54, 8 for 256, 432 and 16 for 64, 128.
 RetentionForm ChooseRetentionForm(int64_t rows, int64_t chunk_size,
-                                  bool training);
+                                  bool training, int64_t key_dim = 0,
+                                  int64_t value_dim = 0);
 
 }  // namespace septet
 

@@ -68,12 +68,33 @@ Var DecayMatrix(const Var& log_gamma, int64_t heads, int64_t rows,
   return Cast(Reshape(decay, {heads, rows, rows}), dtype);
 }
 
+// sum_{i < terms} gamma^i for terms >= 1, [H, 1]: by doubling, in which nothing
+// cancels, nor in the derivatives. The quotient's do for gamma near 1.
+Var GeometricSum(const Var& log_gamma, int64_t terms) {
+  const Var gamma = Exp(log_gamma);
+  Var sum = Affine(gamma, 0, 1);
+  int bits = 0;
+  while (terms >> bits > 1) ++bits;
+  for (int64_t done = 1; bits-- > 0;) {
+    const Var decay = Exp(Affine(log_gamma, static_cast<double>(done), 0));
+    sum = Mul(sum, Affine(decay, 1, 1));
+    done *= 2;
+    if ((terms >> bits & 1) == 0) continue;
+    sum = Affine(Mul(sum, gamma), 1, 1);
+    ++done;
+  }
+  return sum;
+}
+
 // 1 / sqrt(c_n) for n = first .. first + rows - 1: [H, rows, 1].
 Var RowFactors(const Var& log_gamma, int64_t heads, int64_t first, int64_t rows,
                DType dtype) {
-  const Var sums =
-      CumSum(Exp(Mul(log_gamma, Numbers(first + rows, 0, 1))), /*axis=*/1);
-  const Var factors = Rsqrt(Slice(sums, 1, first, first + rows));
+  Var sums = CumSum(Exp(Mul(log_gamma, Numbers(rows, 0, 1))), /*axis=*/1);
+  if (first > 0) {
+    sums = Add(sums, Mul(Exp(Mul(log_gamma, Numbers(rows, 1, 1))),
+                         GeometricSum(log_gamma, first)));
+  }
+  const Var factors = Rsqrt(sums);
   return Cast(Reshape(factors, {heads, rows, 1}), dtype);
 }
 
@@ -115,8 +136,7 @@ Var Factors(const RetentionAttrs& attrs, const Piece& piece,
       break;
   }
   // Chunkwise torchscale, chunk by chunk: b is that of the state before.
-  const Var sums = Reshape(
-      Sum(Exp(Mul(log_gamma, Numbers(attrs.chunk, 0, 1))), {1}), {heads, 1, 1});
+  const Var sums = Reshape(GeometricSum(log_gamma, attrs.chunk), {heads, 1, 1});
   const Var update =
       Cast(Reciprocal(attrs.norm == RetentionNorm::kTorchscaleChunkwise
                           ? sums
@@ -126,8 +146,9 @@ Var Factors(const RetentionAttrs& attrs, const Piece& piece,
   std::vector<Var> parts;
   Var state;
   Var largest = one;
-  for (int64_t begin = 0; begin < rows; begin += attrs.chunk) {
-    const int64_t end = std::min(rows, begin + attrs.chunk);
+  const int64_t chunk = std::min(rows, attrs.chunk);
+  for (int64_t begin = 0; begin < rows; begin += chunk) {
+    const int64_t end = std::min(rows, begin + chunk);
     const Var f = RowFactors(log_gamma, heads, 0, end - begin, dtype);
     const Var inner = Slice(rows_of(scores, begin, end), 3, begin, end);
     parts.push_back(

@@ -17,6 +17,7 @@ struct RetentionAttrs {
   RetentionNorm norm = RetentionNorm::kDecay;
   int64_t chunk = 64;
   int64_t backward_chunk = 64;
+  bool recurrent = false;  // forward row by row
   double scale = 1;
   bool return_state = false;
 };

@@ -455,23 +455,20 @@ void Forward(const RetentionProblem<T>& p, const RetentionResult<T>& result,
 }
 
 // -1/2 sum_n (dc_n / dlog_gamma) / c_n (o_n dO_n): what log_gamma does through
-// the row factors. c and its derivative by recurrence from position 0, because
-// the quotient's derivative cancels.
+// the row factors. c and its derivative by recurrence from the first row on.
 template <typename T>
 double LogGammaOfFactors(const Head<T>& h, const RetentionGradient<T>& grad) {
   if (h.p.norm == RetentionNorm::kNone) return 0;
   const double gamma = std::exp(h.log_gamma);
-  double sum = 1, derivative = 0, total = 0;
-  const auto step = [&] {
-    derivative = gamma * (derivative + sum);
-    sum = gamma * sum + 1;
-  };
-  for (int64_t n = 0; n < h.position; ++n) step();
+  double sum = DecayRowSum(h.log_gamma, h.position);
+  double derivative = sum * DecayRowSumSlope(h.log_gamma, h.position);
+  double total = 0;
   for (size_t t = 0; t < h.length; ++t) {
     total -=
         0.5 * derivative / sum *
         static_cast<double>(Dot(h.dv, h.At(grad.out, t), h.At(grad.dout, t)));
-    step();
+    derivative = gamma * (derivative + sum);
+    sum = gamma * sum + 1;
   }
   return total;
 }

@@ -38,6 +38,16 @@ void RetentionBackward(const RetentionProblem<double>& p,
                        const RetentionGradient<double>& gradient, int64_t task,
                        double* workspace);
 
+// As RetentionForward, row by row, which costs no products of rows: for few
+// rows. p.norm: kNone, kDecay or kPaper; p.chunk is not looked at. workspace:
+// RetentionRecurrentWorkspace(p).
+void RetentionRecurrent(const RetentionProblem<float>& p,
+                        const RetentionResult<float>& result, int64_t task,
+                        float* workspace);
+void RetentionRecurrent(const RetentionProblem<double>& p,
+                        const RetentionResult<double>& result, int64_t task,
+                        double* workspace);
+
 // One row of each sequence, in place: rows [sequence batch + head head].
 template <typename T>
 struct RetentionStepRows {

@@ -160,6 +160,34 @@ TYPED_TEST(RetentionKernelsTest, PackedSequences) {
   }
 }
 
+TYPED_TEST(RetentionKernelsTest, RowByRow) {
+  for (const RetentionNorm norm : kStateful) {
+    for (const int64_t key_dim : {1, 7}) {
+      // Up to three whole vectors behind the strips of four, and a part of one.
+      for (const int64_t value_dim : {1, 3, 17, 33, 48, 63, 64, 90}) {
+        RetentionTestCase c;
+        c.row_by_row = true;
+        c.lengths = {9, 9};
+        c.heads = 2;
+        c.key_dim = key_dim;
+        c.value_dim = value_dim;
+        c.norm = norm;
+        c.state = value_dim % 2 == 0;
+        c.position = c.state ? 5 : 0;
+        Check<TypeParam>(c);
+      }
+    }
+    RetentionTestCase packed;
+    packed.row_by_row = true;
+    packed.lengths = {0, 5, 1, 0, 4};
+    packed.packed = true;
+    packed.heads = 3;
+    packed.norm = norm;
+    packed.state = true;
+    Check<TypeParam>(packed);
+  }
+}
+
 TYPED_TEST(RetentionKernelsTest, NothingAtAll) {
   RetentionTestCase c;
   c.lengths = {0, 0};

@@ -154,7 +154,8 @@ template <typename T>
 int64_t MostChunks(const RetentionProblem<T>& p) {
   int64_t most = 0;
   for (int64_t s = 0; s < p.sequences; ++s) {
-    most = std::max(most, (p.Length(s) + p.chunk - 1) / p.chunk);
+    const int64_t length = p.Length(s);
+    most = std::max(most, length / p.chunk + (length % p.chunk == 0 ? 0 : 1));
   }
   return most;
 }
@@ -177,6 +178,10 @@ int64_t RetentionForwardWorkspace(const RetentionProblem<T>& p) {
          + Pad<T>(p.key_dim)                  // key sum
          + 4 * Pad<T>(c + 1) + Pad<T>(2 * c)  // tables of a head, factors
          + Pad<T>(p.value_dim);               // column sums
+}
+template <typename T>
+int64_t RetentionRecurrentWorkspace(const RetentionProblem<T>& p) {
+  return p.key_dim * p.value_dim + p.key_dim;  // state, key sum
 }
 template <typename T>
 int64_t RetentionBackwardWorkspace(const RetentionProblem<T>& p) {

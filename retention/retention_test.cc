@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "septet/retention/retention.h"
 
+#include <algorithm>
 #include <cmath>
 #include <cstddef>
 #include <cstdint>
@@ -126,12 +127,14 @@ TEST(RetentionTest, Gradients) {
   for (const Case& c : Cases()) {
     SCOPED_TRACE(c.name +
                  std::to_string(static_cast<int>(c.options.score_norm)));
-    GradientCheckOptions options;
-    // The divisor of kPaper is a constant in the gradient, not in differences.
-    if (c.options.score_norm == ScoreNorm::kPaper) continue;
-    SEPTET_EXPECT_OK(
-        CheckGradients([&](absl::Span<const Var> in) { return Call(c, in); },
-                       c.inputs, options));
+    std::vector<Tensor> inputs = c.inputs;
+    if (c.options.score_norm == ScoreNorm::kPaper) {
+      // The divisor is a constant in the gradient, not in differences: one of 1
+      // is in both.
+      inputs[0] = Affine(inputs[0], 0.01, 0).tensor();
+    }
+    SEPTET_EXPECT_OK(CheckGradients(
+        [&](absl::Span<const Var> in) { return Call(c, in); }, inputs));
   }
 }
 
@@ -197,6 +200,32 @@ TEST(RetentionTest, KernelMatchesComposite) {
   }
 }
 
+// Where a recurrence from position 0 would not end, and sums of powers have
+// long been at their limit, or have not for gamma near 1.
+TEST(RetentionTest, KernelMatchesCompositeFarAway) {
+  for (const ScoreNorm norm : {ScoreNorm::kDecay, ScoreNorm::kPaper}) {
+    Case c = MakeCase("far", 2, 5, 3, 2, 3, norm, RetentionForm::kChunkwise, 2);
+    c.inputs[3] = *Tensor::FromValues<double>(Shape({3}), {-0.1, -1e-9, 0});
+    c.state.position = {1000000007, (int64_t{1} << 53) - 5};
+    ExpectKernelMatchesComposite(c, DType::kF64, 1e-12);
+    c.options.form = RetentionForm::kRecurrent;
+    ExpectKernelMatchesComposite(c, DType::kF64, 1e-12);
+  }
+}
+
+TEST(RetentionTest, ChunksOfAnyLength) {
+  constexpr int64_t kMost = std::numeric_limits<int64_t>::max();
+  for (const ScoreNorm norm : {ScoreNorm::kDecay, ScoreNorm::kTorchscale}) {
+    for (const RetentionForm form :
+         {RetentionForm::kAuto, RetentionForm::kChunkwise,
+          RetentionForm::kRecurrent}) {
+      Case c = Torchscale(norm, form);
+      c.options.chunk_size = kMost;
+      ExpectKernelMatchesComposite(c, DType::kF64, 1e-12);
+    }
+  }
+}
+
 // All forms, chunks and splits of a sequence of 37 rows.
 TEST(RetentionTest, FormsChunksAndSplitsAgree) {
   const int64_t rows = 37;
@@ -245,6 +274,64 @@ TEST(RetentionTest, FormsChunksAndSplitsAgree) {
         expect(Concat(parts, 1), state);
       }
       if (testing::Test::HasFailure()) return;
+    }
+  }
+}
+
+// All forms and chunks of a long sequence, and the gradients; those of
+// log_gamma lose a digit where a chunk has all the rows.
+TEST(RetentionTest, LongSequences) {
+  const int64_t rows = 4096;
+  const std::vector<Tensor> exact = {
+      RandomTensor({1, rows, 2, 4}, DType::kF64, 1),
+      RandomTensor({1, rows, 2, 4}, DType::kF64, 2),
+      RandomTensor({1, rows, 2, 6}, DType::kF64, 3), LogGamma(2)};
+  const Tensor weights = RandomTensor({1, rows, 2, 6}, DType::kF64, 4);
+  // out, the last state and the gradients of q, k, v and log_gamma.
+  const auto run = [&](DType dtype, RetentionForm form, int64_t chunk) {
+    Tape tape;
+    std::vector<Var> in;
+    for (size_t i = 0; i < 4; ++i) {
+      in.push_back(tape.Watch(i == 3 ? exact[i] : *exact[i].To(dtype)));
+    }
+    RetentionOptions options;
+    options.form = form;
+    options.chunk_size = chunk;
+    const RetentionOutput got =
+        Retention(in[0], in[1], in[2], in[3], options, {}, true);
+    std::vector<Tensor> results =
+        *tape.Grad(Sum(Mul(got.out, *weights.To(dtype))), in);
+    results.push_back(got.out.tensor());
+    results.push_back(got.state.s.tensor());
+    return results;
+  };
+  const std::vector<Tensor> want =
+      run(DType::kF64, RetentionForm::kChunkwise, 64);
+  const std::pair<RetentionForm, int64_t> forms[] = {
+      {RetentionForm::kChunkwise, 1},
+      {RetentionForm::kChunkwise, 64},
+      {RetentionForm::kChunkwise, 512},
+      {RetentionForm::kParallel, 64},
+      {RetentionForm::kRecurrent, 64}};
+  for (const DType dtype : {DType::kF32, DType::kF64}) {
+    const bool f64 = dtype == DType::kF64;
+    for (const auto& [form, chunk] : forms) {
+      SCOPED_TRACE(testing::Message()
+                   << DTypeName(dtype) << " " << static_cast<int>(form) << " "
+                   << chunk);
+      const std::vector<Tensor> got = run(dtype, form, chunk);
+      for (size_t i = 0; i < got.size(); ++i) {
+        SCOPED_TRACE(i);
+        double largest = 0, worst = 0;
+        const std::vector<double> a = got[i].ToVector<double>();
+        const std::vector<double> b = want[i].ToVector<double>();
+        for (size_t j = 0; j < b.size(); ++j) {
+          largest = std::max(largest, std::abs(b[j]));
+          worst = std::max(worst, std::abs(a[j] - b[j]));
+        }
+        const double f32 = i == 3 ? 3e-6 : i < 3 ? 2e-5 : 5e-6;
+        EXPECT_LE(worst, (f64 ? 1e-12 : f32) * largest);
+      }
     }
   }
 }
@@ -331,6 +418,33 @@ TEST(RetentionTest, ViewsAreReadWhereTheyLie) {
             want.tensor().ToVector<double>());
 }
 
+TEST(RetentionTest, OffsetsAreReadWhereTheyLie) {
+  const Tensor q = RandomTensor({6, 2, 3}, DType::kF64, 1);
+  const Tensor pairs =
+      *Tensor::FromValues<int64_t>(Shape({4, 2}), {0, 9, 2, -7, 2, 8, 6, 6});
+  const Tensor offsets = *(*pairs.Slice(1, 0, 1)).Reshape({4});
+  ASSERT_FALSE(offsets.IsContiguous());
+  RetentionState state;
+  state.s = RandomTensor({3, 2, 3, 3}, DType::kF64, 2);
+  state.position = {1, 2, 3};
+  const RetentionOutput want =
+      Retention(q, q, q, LogGamma(2), {}, state, true, Integers({0, 2, 2, 6}));
+  const RetentionOutput got =
+      Retention(q, q, q, LogGamma(2), {}, state, true, offsets);
+  SEPTET_ASSERT_OK(got.out.status());
+  EXPECT_EQ(got.out.tensor().ToVector<double>(),
+            want.out.tensor().ToVector<double>());
+  EXPECT_EQ(got.state.s.tensor().ToVector<double>(),
+            want.state.s.tensor().ToVector<double>());
+  EXPECT_THAT(got.state.position, testing::ElementsAre(3, 2, 7));
+  // What lies between is not what is checked.
+  const Tensor others = *(*pairs.Slice(1, 1, 2)).Reshape({4});
+  EXPECT_THAT(
+      Retention(q, q, q, LogGamma(2), {}, {}, false, others).out.status(),
+      StatusIs(absl::StatusCode::kInvalidArgument,
+               Eq("retention: cu_seqlens[0] is 9, expected 0")));
+}
+
 TEST(RetentionTest, AnEmptySequenceKeepsItsState) {
   const Tensor s = RandomTensor({1, 1, 2, 2}, DType::kF64, 1);
   RetentionState state;
@@ -353,8 +467,16 @@ TEST(RetentionTest, AnEmptySequenceKeepsItsState) {
 TEST(RetentionTest, TheFormsThatAutoStandsFor) {
   EXPECT_EQ(ChooseRetentionForm(128, 64, true), RetentionForm::kParallel);
   EXPECT_EQ(ChooseRetentionForm(129, 64, true), RetentionForm::kChunkwise);
-  EXPECT_EQ(ChooseRetentionForm(16, 64, false), RetentionForm::kChunkwise);
-  EXPECT_EQ(ChooseRetentionForm(15, 64, false), RetentionForm::kRecurrent);
+  EXPECT_EQ(ChooseRetentionForm(102, 64, true, 32, 48),
+            RetentionForm::kParallel);
+  EXPECT_EQ(ChooseRetentionForm(103, 64, true, 32, 48),
+            RetentionForm::kChunkwise);
+  EXPECT_EQ(ChooseRetentionForm(256, 64, true, 128, 128),
+            RetentionForm::kParallel);
+  EXPECT_EQ(ChooseRetentionForm(257, 64, true, 128, 128),
+            RetentionForm::kChunkwise);
+  EXPECT_EQ(ChooseRetentionForm(10, 64, false), RetentionForm::kChunkwise);
+  EXPECT_EQ(ChooseRetentionForm(9, 64, false), RetentionForm::kRecurrent);
 }
 
 class RetentionErrorTest : public ::testing::Test {
@@ -422,7 +544,11 @@ TEST_F(RetentionErrorTest, States) {
   state_.position = {0, 0};
   Expect("state.s is f32 [2, 2, 4, 4], expected [2, 2, 4, 5]");
   state_.position = {0, -1};
-  Expect("state.position[1] is -1, expected at least 0");
+  Expect("state.position[1] is -1, expected 0 to 9007199254740992");
+  state_.position = {std::numeric_limits<int64_t>::max(), 0};
+  Expect(
+      "state.position[0] is 9223372036854775807, expected 0 to "
+      "9007199254740992");
   state_.position = {0, 0};
   state_.s = RandomTensor({2, 2, 4, 5}, DType::kF32, 1);
   options_.score_norm = ScoreNorm::kPaper;
@@ -462,6 +588,10 @@ TEST_F(RetentionErrorTest, PackedSequences) {
   Expect("cu_seqlens[0] is 1, expected 0");
   cu_seqlens_ = Integers({0});
   Expect("cu_seqlens is i64 [1], expected at least a beginning and an end");
+  state_.position = {0};
+  cu_seqlens_ = Integers({});
+  Expect("cu_seqlens is i64 [0], expected at least a beginning and an end");
+  state_ = {};
   cu_seqlens_ = RandomTensor({2}, DType::kF32, 1);
   Expect("cu_seqlens is f32 [2], expected i64");
   cu_seqlens_ = Integers({0, 6});
@@ -505,7 +635,18 @@ TEST_F(RetentionErrorTest, Steps) {
   positions = {0};
   expect(q, &s,
          "state.position has 1 values, expected one for each of 2 sequences");
+  positions = {0, -3};
+  expect(q, &s, "state.position[1] is -3, expected 0 to 9007199254740992");
+  positions = {0, 0};
+  options_.scale = std::nan("");
+  expect(q, &s, "scale is nan, expected a finite number");
+  options_.scale = 0;
+  v = *Tensor::Zeros({2, 2, 0}, DType::kF32);
+  out = *Tensor::Zeros({2, 2, 0}, DType::kF32);
+  Tensor none = *Tensor::Zeros({2, 2, 4, 0}, DType::kF32);
+  expect(q, &none, "s is f32 [2, 2, 4, 0], expected no empty axis");
   EXPECT_EQ(s.ToVector<float>(), std::vector<float>(80, 0));
+  EXPECT_THAT(positions, testing::ElementsAre(0, 0));
 }
 
 }  // namespace

@@ -31,7 +31,8 @@ struct RetentionTestCase {
   bool state = false;
   int64_t position = 0;  // of the first sequence; later ones have 3 more each
   std::vector<double> gammas = {31.0 / 32, 1, 0.5, 1 - 1e-9};
-  double value = 1;  // of inputs at most
+  double value = 1;         // of inputs at most
+  bool row_by_row = false;  // RetentionRecurrent
 
   friend std::ostream& operator<<(std::ostream& out,
                                   const RetentionTestCase& c) {
@@ -40,8 +41,9 @@ struct RetentionTestCase {
     return out << (c.packed ? " packed" : "") << ", " << c.heads << " heads of "
                << c.key_dim << " and " << c.value_dim << ", chunk " << c.chunk
                << ", norm " << static_cast<int>(c.norm)
-               << (c.state ? ", state" : "") << ", position " << c.position
-               << ", values to " << c.value;
+               << (c.state ? ", state" : "")
+               << (c.row_by_row ? ", row by row" : "") << ", position "
+               << c.position << ", values to " << c.value;
   }
 };
 
@@ -118,9 +120,15 @@ class RetentionTestProblem {
 
   void Run() {
     std::vector<T> memory;
-    T* workspace = Workspace(RetentionForwardWorkspace(p), &memory);
+    T* workspace = Workspace(c_.row_by_row ? RetentionRecurrentWorkspace(p)
+                                           : RetentionForwardWorkspace(p),
+                             &memory);
     for (int64_t task = 0; task < RetentionTasks(p); ++task) {
-      RetentionForward(p, result, task, workspace);
+      if (c_.row_by_row) {
+        RetentionRecurrent(p, result, task, workspace);
+      } else {
+        RetentionForward(p, result, task, workspace);
+      }
     }
     workspace = Workspace(RetentionBackwardWorkspace(p), &memory);
     for (int64_t task = 0; task < RetentionTasks(p); ++task) {

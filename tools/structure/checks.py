@@ -57,6 +57,7 @@ _LIGHT = {
     "//core/ops": ["@protobuf//"],
     "//core/autograd": ["@protobuf//"],
     "//core/nn": ["@protobuf//", "//core/config", "//core/io", "//core/optim"],
+    "//retention:retention": ["@protobuf//", "//core/config", "//core/io", "//core/nn"],
 }
 
 _TAGS = ("benchmark", "emu", "manual", "requires-gpu", "slow")
