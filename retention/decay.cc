@@ -40,6 +40,8 @@ double LogGamma(const DecayOptions& options, int64_t i, int64_t heads) {
       return 0;
     case DecayKind::kCustom:
       return std::log(options.custom[static_cast<size_t>(i)]);
+    case DecayKind::kCustomLog:
+      return options.custom[static_cast<size_t>(i)];
   }
   return 0;
 }
@@ -75,13 +77,22 @@ absl::StatusOr<Tensor> LogDecay(const DecayOptions& options, int64_t heads) {
   if (options.kind == DecayKind::kFixed) {
     SEPTET_RETURN_IF_ERROR(CheckGamma("decay: fixed", options.fixed));
   }
-  if (options.kind == DecayKind::kCustom) {
+  const bool custom_log = options.kind == DecayKind::kCustomLog;
+  if (options.kind == DecayKind::kCustom || custom_log) {
     if (static_cast<int64_t>(options.custom.size()) != heads) {
       return absl::InvalidArgumentError(
           absl::StrCat("decay: custom has ", options.custom.size(),
                        " values, expected one for each of ", heads, " heads"));
     }
     for (size_t i = 0; i < options.custom.size(); ++i) {
+      if (custom_log) {
+        if (std::isfinite(options.custom[i]) && options.custom[i] <= 0) {
+          continue;
+        }
+        return absl::InvalidArgumentError(
+            absl::StrCat("decay: custom[", i, "] is ", options.custom[i],
+                         ", expected the logarithm of a gamma in (0, 1]"));
+      }
       SEPTET_RETURN_IF_ERROR(CheckGamma(absl::StrCat("decay: custom[", i, "]"),
                                         options.custom[i]));
     }

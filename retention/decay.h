@@ -26,6 +26,7 @@ enum class DecayKind {
   kFixed,       // `fixed` for all heads
   kNone,        // 1: no decay
   kCustom,      // `custom`
+  kCustomLog,   // `custom` has ln gamma, for which 1 - gamma may be tiny
 };
 
 struct DecayOptions {

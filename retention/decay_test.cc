@@ -47,6 +47,19 @@ TEST(LogDecayTest, Kinds) {
   EXPECT_DOUBLE_EQ(Gammas(options, 2)[0], 0.25);
 }
 
+TEST(LogDecayTest, CustomLogarithmsAreKeptAsTheyAre) {
+  DecayOptions options;
+  options.kind = DecayKind::kCustomLog;
+  options.custom = {-1e-30, 0};
+  SEPTET_ASSERT_OK_AND_ASSIGN(const Tensor log_gamma, LogDecay(options, 2));
+  EXPECT_EQ(log_gamma.ToVector<double>(), options.custom);
+  options.custom[1] = 0.5;
+  EXPECT_THAT(LogDecay(options, 2),
+              StatusIs(absl::StatusCode::kInvalidArgument,
+                       Eq("decay: custom[1] is 0.5, expected the logarithm of "
+                          "a gamma in (0, 1]")));
+}
+
 TEST(LogDecayTest, LateHeadsStillDecay) {
   SEPTET_ASSERT_OK_AND_ASSIGN(const Tensor log_gamma, LogDecay({}, 40));
   EXPECT_NEAR(log_gamma.data<double>()[39], -std::exp2(-44.0), 1e-26);

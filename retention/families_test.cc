@@ -18,6 +18,28 @@ INSTANTIATE_TEST_SUITE_P(
                       "core_none", "core_none_noinit", "core_paper",
                       "core_paper_noinit", "core_varlen"));
 
+INSTANTIATE_TEST_SUITE_P(Relpos, GoldenTest,
+                         ::testing::Values("relpos_h3", "relpos_keydim2",
+                                           "relpos_linspace_h4"));
+
+INSTANTIATE_TEST_SUITE_P(
+    Msr, GoldenTest,
+    ::testing::Values(
+        "msr_chunkwise", "msr_clamp_chunkwise", "msr_clamp_parallel",
+        "msr_clamp_recurrent", "msr_gamma_fixed_parallel",
+        "msr_gamma_fixed_recurrent", "msr_gamma_linspace_parallel",
+        "msr_gamma_linspace_recurrent", "msr_gamma_one_parallel",
+        "msr_gamma_one_recurrent", "msr_group_layer_norm_parallel",
+        "msr_group_layer_norm_recurrent", "msr_len1_chunkwise",
+        "msr_len1_parallel", "msr_len1_recurrent", "msr_no_gate_parallel",
+        "msr_no_gate_recurrent", "msr_no_group_norm_parallel",
+        "msr_no_group_norm_recurrent", "msr_odd_chunkwise", "msr_odd_parallel",
+        "msr_odd_recurrent", "msr_parallel", "msr_recurrent"));
+INSTANTIATE_TEST_SUITE_P(Decoder, GoldenTest,
+                         ::testing::Values("decoder_deepnorm",
+                                           "decoder_legacy_layernorm",
+                                           "decoder_preln", "decoder_tied"));
+
 TEST_P(GoldenTest, PassesInBothDTypes) {
   const std::string path =
       "retention/testdata/" + std::string(GetParam()) + ".safetensors";

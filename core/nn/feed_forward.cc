@@ -13,6 +13,7 @@
 #include "septet/core/nn/dropout_layer.h"
 #include "septet/core/nn/initializer.h"
 #include "septet/core/nn/linear_layer.h"
+#include "septet/core/nn/norm_layer.h"
 #include "septet/core/nn/parameter_scope.h"
 #include "septet/core/nn/parameters.h"
 #include "septet/core/nn/pass.h"
@@ -61,6 +62,15 @@ absl::StatusOr<FeedForward> FeedForward::Create(
         layer.gate_,
         linear("gate", options.dim, options.hidden, options.gate_init));
   }
+  layer.has_hidden_norm_ = options.hidden_norm != NormKind::kNone;
+  if (layer.has_hidden_norm_) {
+    NormLayerOptions norm;
+    norm.size = options.hidden;
+    norm.kind = options.hidden_norm;
+    norm.eps = options.hidden_norm_eps;
+    SEPTET_ASSIGN_OR_RETURN(layer.hidden_norm_,
+                            NormLayer::Create(norm, scope.Sub("hidden_norm")));
+  }
   SEPTET_ASSIGN_OR_RETURN(
       layer.fc2_, linear("fc2", options.hidden, options.dim, options.fc2_init));
   SEPTET_ASSIGN_OR_RETURN(
@@ -74,7 +84,7 @@ absl::StatusOr<FeedForward> FeedForward::Create(
 Var FeedForward::Forward(const BoundParameters& p, const Pass& pass,
                          const Var& x) const {
   if (kind_ == FeedForwardKind::kGlu && !fc1_.bias().defined() &&
-      hidden_dropout_.Probability(pass) == 0) {
+      !has_hidden_norm_ && hidden_dropout_.Probability(pass) == 0) {
     return dropout_.Forward(
         pass, GatedFeedForward(activation_, x, p[fc1_.weight()],
                                p[gate_.weight()], p[fc2_.weight()]));
@@ -83,6 +93,7 @@ Var FeedForward::Forward(const BoundParameters& p, const Pass& pass,
   h = kind_ == FeedForwardKind::kGlu
           ? GatedActivation(activation_, h, gate_.Forward(p, x))
           : Activation(activation_, h);
+  if (has_hidden_norm_) h = hidden_norm_.Forward(p, h);
   h = hidden_dropout_.Forward(pass, h);
   return dropout_.Forward(pass, fc2_.Forward(p, h));
 }

@@ -14,8 +14,9 @@
 //
 // Parameters: "fc1.weight" [dim, hidden], "gate.weight" [dim, hidden] (kGlu),
 // "fc2.weight" [hidden, dim] and, with `bias`, "fc1.bias", "gate.bias",
-// "fc2.bias". The activation is on fc1, not on the gate. Dropout may follow the
-// activation (the product, for kGlu) and fc2.
+// "fc2.bias", and with a hidden norm "hidden_norm.*". The activation is on fc1,
+// not on the gate. Dropout may follow the activation (the product, for kGlu)
+// and fc2.
 #ifndef SEPTET_CORE_NN_FEED_FORWARD_H_
 #define SEPTET_CORE_NN_FEED_FORWARD_H_
 
@@ -27,6 +28,7 @@
 #include "septet/core/nn/dropout_layer.h"
 #include "septet/core/nn/initializer.h"
 #include "septet/core/nn/linear_layer.h"
+#include "septet/core/nn/norm_layer.h"
 #include "septet/core/nn/parameter_scope.h"
 #include "septet/core/nn/parameters.h"
 #include "septet/core/nn/pass.h"
@@ -42,6 +44,10 @@ struct FeedForwardOptions {
   FeedForwardKind kind = FeedForwardKind::kMlp;
   ActivationKind activation = ActivationKind::kRelu;
   bool bias = true;
+  // Of the activated hidden vector: a norm (Sub-LayerNorm of Magneto, Wang et
+  // al., 2022), before the dropout.
+  NormKind hidden_norm = NormKind::kNone;
+  double hidden_norm_eps = 1e-5;
   double hidden_dropout = 0;  // of the activated hidden vector
   double dropout = 0;         // of the result
   Initializer fc1_init = Initializer::FanInUniform();
@@ -73,6 +79,8 @@ class FeedForward {
   ActivationKind activation_ = ActivationKind::kRelu;
   LinearLayer fc1_;
   LinearLayer gate_;
+  NormLayer hidden_norm_;
+  bool has_hidden_norm_ = false;
   LinearLayer fc2_;
   DropoutLayer hidden_dropout_;
   DropoutLayer dropout_;

@@ -29,12 +29,14 @@
 #include "septet/core/nn/parameter_scope.h"
 #include "septet/core/nn/parameters.h"
 #include "septet/core/nn/pass.h"
+#include "septet/core/ops/activation.h"
 #include "septet/core/ops/activation_kind.h"
 #include "septet/core/ops/conv.h"
 #include "septet/core/ops/dropout.h"
 #include "septet/core/ops/elementwise.h"
 #include "septet/core/ops/group_norm.h"
 #include "septet/core/ops/layer_norm.h"
+#include "septet/core/ops/matmul.h"
 #include "septet/core/ops/op_testutil.h"
 #include "septet/core/ops/reduce.h"
 #include "septet/core/ops/rms_norm.h"
@@ -425,6 +427,30 @@ TEST_F(LayersTest, FeedForwardKinds) {
           RandomTensor({2, 3}, DType::kF64, 2));
     }
   }
+}
+
+TEST_F(LayersTest, FeedForwardNormalizesTheHiddenVector) {
+  FeedForwardOptions options;
+  options.dim = 3;
+  options.hidden = 4;
+  options.activation = ActivationKind::kGelu;
+  options.hidden_norm = NormKind::kLayer;
+  SEPTET_ASSERT_OK_AND_ASSIGN(const FeedForward ffn,
+                              FeedForward::Create(options, Root()));
+  EXPECT_EQ(store_.trained().size(), 6u);
+  const Tensor x = RandomTensor({2, 3}, DType::kF64, 1);
+  const BoundParameters p = store_.Bind();
+  const auto layer = [&](const std::string& name) {
+    return [&, name](const Var& in) {
+      return Linear(in, p[*store_.Find(name + ".weight")],
+                    p[*store_.Find(name + ".bias")]);
+    };
+  };
+  const Var h = Activation(ActivationKind::kGelu, layer("fc1")(x));
+  const Var normed = LayerNorm(h, p[*store_.Find("hidden_norm.weight")],
+                               p[*store_.Find("hidden_norm.bias")], 1e-5);
+  ExpectNear(ffn.Forward(p, Pass(), x).tensor(), layer("fc2")(normed).tensor(),
+             1e-14);
 }
 
 TEST_F(LayersTest, FeedForwardDropsHiddenAndResult) {

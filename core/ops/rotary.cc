@@ -42,7 +42,12 @@ int TimeAxis(const Tensor& x, const RotaryAttrs& attrs) {
   return attrs.time_axis < 0 ? attrs.time_axis + x.rank() : attrs.time_axis;
 }
 
-// Inputs x, frequencies.
+// The time of row t, without the offset.
+double TimeOf(const Tensor& times, int64_t t) {
+  return static_cast<double>(times.defined() ? times.data<int64_t>()[t] : t);
+}
+
+// Inputs x, frequencies, times.
 absl::Status Infer(const InferArgs& args) {
   const auto& attrs = args.attrs.Get<RotaryAttrs>();
   const Tensor& x = args.input(0);
@@ -96,6 +101,16 @@ absl::Status Infer(const InferArgs& args) {
                        ", for x, ", x.DebugString()));
     }
   }
+  const Tensor& times = args.input(2);
+  if (times.defined()) {
+    if (times.dtype() != DType::kI64) {
+      return absl::InvalidArgumentError(
+          absl::StrCat("times is ", times.DebugString(), ", expected i64"));
+    }
+    SEPTET_RETURN_IF_ERROR(RequireRank("times", times, 1, 1));
+    SEPTET_RETURN_IF_ERROR(RequireExtent("times", times, 0, x.dim(time_axis),
+                                         "the time axis of x"));
+  }
   args.outputs[0] = {x.shape(), x.dtype()};
   return absl::OkStatus();
 }
@@ -132,9 +147,18 @@ absl::Status ForwardCpu(const KernelArgs& args) {
   ParallelFor(
       times, std::max<int64_t>(1, kElementwiseGrain / (16 * (pairs + 1))),
       [&](int64_t begin, int64_t end) {
-        RotaryTable(attrs.layout, begin, end, pairs, frequencies, attrs.offset,
-                    attrs.position_scale, attrs.inverse,
-                    cos + begin * table_width, sin + begin * table_width);
+        const auto fill = [&](int64_t first, int64_t last, double offset) {
+          RotaryTable(attrs.layout, first, last, pairs, frequencies, offset,
+                      attrs.position_scale, attrs.inverse,
+                      cos + first * table_width, sin + first * table_width);
+        };
+        if (!args.input(2).defined()) return fill(begin, end, attrs.offset);
+        for (int64_t t = begin; t < end; ++t) {
+          // The kernel counts rows itself.
+          fill(
+              t, t + 1,
+              attrs.offset + TimeOf(args.input(2), t) - static_cast<double>(t));
+        }
       });
   // Tasks: a block of times for each outer index, the latter running fastest.
   const int64_t block =
@@ -164,6 +188,7 @@ absl::Status ForwardCpu(const KernelArgs& args) {
 // the first of a pair; C and S hold cosine and sine, 1 and 0 for elements that
 // stay.
 absl::StatusOr<Var> Formula(const Var& x, const Tensor& frequencies,
+                            const Tensor& time_of_row,
                             const RotaryAttrs& attrs) {
   const int64_t width = x.dim(x.rank() - 1);
   const int64_t pairs = frequencies.dim(0);
@@ -187,7 +212,7 @@ absl::StatusOr<Var> Formula(const Var& x, const Tensor& frequencies,
     partners.mutable_data<double>()[a * width + b] = 1;
     const double frequency = frequencies.data<double>()[i];
     for (int64_t t = 0; t < times; ++t) {
-      const double angle = (attrs.offset + static_cast<double>(t)) *
+      const double angle = (attrs.offset + TimeOf(time_of_row, t)) *
                            attrs.position_scale * frequency;
       for (const int64_t at : {t * width + a, t * width + b}) {
         cosines.mutable_data<double>()[at] = std::cos(angle);
@@ -212,11 +237,17 @@ void Composite(CompositeArgs& args) {
     return;
   }
   const auto& attrs = args.attrs.Get<RotaryAttrs>();
+  absl::StatusOr<Tensor> times = Tensor();
+  if (args.inputs[2].defined()) times = args.inputs[2].tensor().Contiguous();
+  if (!times.ok()) {
+    args.outputs[0] = times.status();
+    return;
+  }
   const int axis = x.rank() - 2;
   const int64_t all = x.dim(axis);
   const bool some = attrs.rows >= 0 && attrs.rows < all;
-  absl::StatusOr<Var> y =
-      Formula(some ? Slice(x, axis, 0, attrs.rows) : x, *frequencies, attrs);
+  absl::StatusOr<Var> y = Formula(some ? Slice(x, axis, 0, attrs.rows) : x,
+                                  *frequencies, *times, attrs);
   if (!y.ok()) {
     args.outputs[0] = y.status();
   } else if (some) {
@@ -228,9 +259,10 @@ void Composite(CompositeArgs& args) {
 
 const Op& RotaryOp();
 
-Var Rotate(const Var& x, const Var& frequencies, RotaryAttrs attrs, bool back) {
+Var Rotate(const Var& x, const Var& frequencies, const Var& times,
+           RotaryAttrs attrs, bool back) {
   if (back) attrs.inverse = !attrs.inverse;
-  return Apply(RotaryOp(), {&x, &frequencies}, attrs);
+  return Apply(RotaryOp(), {&x, &frequencies, &times}, attrs);
 }
 
 const Op& RotaryOp() {
@@ -240,15 +272,15 @@ const Op& RotaryOp() {
     def.infer = &Infer;
     def.composite = &Composite;
     def.vjp = [](VjpArgs& args) {
-      args.grads[0] = Rotate(args.cotangents[0], args.inputs[1],
+      args.grads[0] = Rotate(args.cotangents[0], args.inputs[1], args.inputs[2],
                              args.attrs.Get<RotaryAttrs>(), /*back=*/true);
     };
     def.jvp = [](JvpArgs& args) {
       args.output_tangents[0] =
-          Rotate(args.tangents[0], args.inputs[1],
+          Rotate(args.tangents[0], args.inputs[1], args.inputs[2],
                  args.attrs.Get<RotaryAttrs>(), /*back=*/false);
     };
-    def.saved_inputs = 2;
+    def.saved_inputs = 0b110;
     const Op& registered = RegisterOp(def);
     RegisterCpuKernels(def.name, "highway", &ForwardCpu<float>,
                        &ForwardCpu<double>);
@@ -260,11 +292,12 @@ const Op& RotaryOp() {
 }  // namespace
 
 Var Rotary(const Var& x, const Tensor& frequencies,
-           const RotaryOptions& options) {
+           const RotaryOptions& options, const Tensor& times) {
   const RotaryAttrs attrs{options.layout,         options.time_axis,
                           /*inverse=*/false,      options.offset,
                           options.position_scale, options.rows};
-  return Rotate(x, frequencies, attrs, /*back=*/false);
+  return Rotate(x, frequencies, times.defined() ? Var(times) : Var(), attrs,
+                /*back=*/false);
 }
 
 absl::StatusOr<Tensor> RotaryFrequencies(

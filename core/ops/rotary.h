@@ -12,6 +12,10 @@
 //   q = Rotary(q, w);                        // [B, H, T, D]
 //   k = Rotary(k, w, {.time_axis = -3});     // [B, T, H, D], no copy
 //
+// Rows of several sequences, each at its own time:
+//
+//   k = Rotary(k, w, {.time_axis = -3}, times);   // i64 [T], instead of t
+//
 // Any frequencies will do: RetNet's are a linspace in the exponent. Angles are
 // computed in float64 for every dtype, sines and cosines too, and rounded once;
 // with float32 angles time 10000 would be off by 1e-3.
@@ -45,10 +49,11 @@ struct RotaryOptions {
 };
 
 // x: [..., D], f32 or f64, rank >= 2. frequencies: [R/2], f64, finite, R <= D.
+// times: i64 [T], one for each row of the time axis, or undefined: 0, 1, ...
 // Errors: InvalidArgument naming the argument, expected and actual.
 // Differentiable in x any number of times (the gradient is rotated back).
 Var Rotary(const Var& x, const Tensor& frequencies,
-           const RotaryOptions& options = {});
+           const RotaryOptions& options = {}, const Tensor& times = {});
 
 struct RotaryFrequencyOptions {
   double base = 10000;

@@ -164,6 +164,36 @@ TEST(RotaryTest, OffsetsContinueASequence) {
   }
 }
 
+TEST(RotaryTest, RowsWithTimesOfTheirOwn) {
+  SEPTET_ASSERT_OK_AND_ASSIGN(const Tensor w, RotaryFrequencies(6));
+  const Tensor times =
+      Tensor::FromValues<int64_t>({3}, {5, 0, 1000000}).value();
+  for (const RotaryLayout layout : kLayouts) {
+    const RotaryOptions options{layout, -3, 2};
+    for (const DType dtype : {DType::kF32, DType::kF64}) {
+      const Tensor x = RandomTensor({2, 3, 2, 7}, dtype, 1);
+      const Var y = Rotary(x, w, options, times);
+      SEPTET_ASSERT_OK(y);
+      for (int64_t t = 0; t < 3; ++t) {
+        RotaryOptions one = options;
+        one.offset += static_cast<double>(times.data<int64_t>()[t]);
+        EXPECT_EQ(y.tensor().Slice(1, t, t + 1)->ToVector<double>(),
+                  Rotary(x.Slice(1, t, t + 1).value(), w, one)
+                      .tensor()
+                      .ToVector<double>());
+      }
+      ScopedReference reference;
+      ExpectNear(y.tensor(), Rotary(x, w, options, times).tensor(),
+                 dtype == DType::kF64 ? 1e-9 : 1e-6);
+    }
+    SEPTET_EXPECT_OK(CheckGradients(
+        [&](absl::Span<const Var> in) {
+          return Rotary(in[0], w, options, times);
+        },
+        {RandomTensor({1, 3, 1, 6}, DType::kF64, 1)}));
+  }
+}
+
 TEST(RotaryTest, FloatAnglesAreNotRounded) {
   // At time 1e6 a float angle would be off by 0.03.
   const Tensor w = Tensor::FromValues<double>({1}, {0.7123456789}).value();
@@ -244,6 +274,10 @@ TEST(RotaryTest, EmptyTensorsAndErrors) {
   expect(Rotary(RandomTensor({4}, DType::kF32, 1), w), "expected rank 2 to 8");
   expect(Rotary(Tensor::Zeros({3, 4}, DType::kI32).value(), w),
          "x is i32 [3, 4], expected f32 or f64");
+  expect(Rotary(x, w, {}, RandomTensor({3}, DType::kF32, 1)),
+         "times is f32 [3], expected i64");
+  expect(Rotary(x, w, {}, Tensor::FromValues<int64_t>({2}, {1, 2}).value()),
+         "times is i64 [2], expected axis 0 to be 3 (the time axis of x)");
   for (const int64_t dim : {0, 3, -2}) {
     expect(RotaryFrequencies(dim), "expected an even number >= 2");
   }
