@@ -445,6 +445,39 @@ TEST(RetentionTest, OffsetsAreReadWhereTheyLie) {
                Eq("retention: cu_seqlens[0] is 9, expected 0")));
 }
 
+TEST(RetentionTest, TheKeySumIsAConstantInTheGradient) {
+  Case c = MakeCase("", 1, 3, 2, 2, 2, ScoreNorm::kPaper,
+                    RetentionForm::kChunkwise, 2);
+  Tape tape;
+  const Var key_sum = tape.Watch(c.state.key_sum.tensor());
+  const Var q = tape.Watch(c.inputs[0]);
+  c.state.key_sum = key_sum;
+  c.state.s = c.inputs[4];
+  const RetentionOutput got = Retention(q, c.inputs[1], c.inputs[2],
+                                        c.inputs[3], c.options, c.state, true);
+  SEPTET_ASSERT_OK(got.out.status());
+  EXPECT_EQ(got.state.key_sum.tape(), nullptr);
+  SEPTET_ASSERT_OK_AND_ASSIGN(const std::vector<Tensor> grads,
+                              tape.Grad(Sum(got.out), {q, key_sum}));
+  EXPECT_EQ(grads[1].ToVector<double>(), std::vector<double>(4, 0));
+}
+
+TEST(RetentionTest, RowsThatAreOneInMemory) {
+  const Tensor one = RandomTensor({1, 1, 1, 4}, DType::kF64, 1);
+  const Tensor q = *one.BroadcastTo(Shape({2, 5, 3, 4}));
+  Tape tape;
+  const Var all = tape.Watch(q), apart = tape.Watch(*q.Contiguous());
+  const Var got = Retention(all, all, all, LogGamma(3), {}).out;
+  const Var want = Retention(apart, apart, apart, LogGamma(3), {}).out;
+  SEPTET_ASSERT_OK(got.status());
+  EXPECT_EQ(got.tensor().ToVector<double>(), want.tensor().ToVector<double>());
+  SEPTET_ASSERT_OK_AND_ASSIGN(const std::vector<Tensor> a,
+                              tape.Grad(Sum(got), {all}));
+  SEPTET_ASSERT_OK_AND_ASSIGN(const std::vector<Tensor> b,
+                              tape.Grad(Sum(want), {apart}));
+  EXPECT_EQ(a[0].ToVector<double>(), b[0].ToVector<double>());
+}
+
 TEST(RetentionTest, AnEmptySequenceKeepsItsState) {
   const Tensor s = RandomTensor({1, 1, 2, 2}, DType::kF64, 1);
   RetentionState state;
@@ -515,6 +548,33 @@ TEST_F(RetentionErrorTest, Shapes) {
   Expect("v is f32 [2, 3, 2, 0], expected axis 3 to be >= 1");
   q_ = Var();
   Expect("q is not given");
+}
+
+TEST_F(RetentionErrorTest, WhatIsNotGiven) {
+  const Var k = k_;
+  k_ = Var();
+  Expect("k is not given");
+  k_ = k;
+  const Var v = v_;
+  v_ = Var();
+  Expect("v is not given");
+  v_ = v;
+  log_gamma_ = Var();
+  Expect("log_gamma is not given");
+  log_gamma_ = absl::InvalidArgumentError("retention: an earlier error");
+  Expect("an earlier error");
+}
+
+TEST_F(RetentionErrorTest, AStateOfMoreElementsThanThereAre) {
+  const Tensor one = *Tensor::Zeros({1, 1, 1, 1}, DType::kF32);
+  const int64_t wide = int64_t{1} << 40;
+  SEPTET_ASSERT_OK_AND_ASSIGN(const Tensor x,
+                              one.BroadcastTo(Shape({1, 1, 1, wide})));
+  q_ = k_ = v_ = x;
+  log_gamma_ = LogGamma(1);
+  Expect(
+      "shape [1, 1, 1099511627776, 1099511627776] has more elements than fit "
+      "into 63 bits");
 }
 
 TEST_F(RetentionErrorTest, Decay) {
