@@ -265,4 +265,16 @@ WkvOutput Wkv(const Var& k, const Var& v, const Var& w, const Var& u,
   return result;
 }
 
+absl::StatusOr<Tensor> EmptyWkvState(int64_t batch, int64_t channels,
+                                     DType dtype) {
+  SEPTET_ASSIGN_OR_RETURN(Tensor state,
+                          Tensor::Zeros(Shape({batch, 3, channels}), dtype));
+  SEPTET_ASSIGN_OR_RETURN(const Tensor exponents, state.Slice(1, 2, 3));
+  SEPTET_ASSIGN_OR_RETURN(
+      const Tensor none,
+      Tensor::Full(exponents.shape(), kWkvNoExponent, dtype));
+  SEPTET_RETURN_IF_ERROR(exponents.CopyFrom(none));
+  return state;
+}
+
 }  // namespace septet

@@ -23,7 +23,11 @@
 #ifndef SEPTET_RETENTION_WKV_H_
 #define SEPTET_RETENTION_WKV_H_
 
+#include <cstdint>
+
+#include "absl/status/statusor.h"
 #include "septet/core/autograd/var.h"
+#include "septet/core/tensor/dtype.h"
 #include "septet/core/tensor/tensor.h"
 
 namespace septet {
@@ -44,6 +48,10 @@ struct WkvOutput {
 // elementary ops, row by row.
 WkvOutput Wkv(const Var& k, const Var& v, const Var& w, const Var& u,
               const Tensor& state = {}, bool return_state = false);
+
+// The state of no rows, [B, 3, C]. ResourceExhausted.
+absl::StatusOr<Tensor> EmptyWkvState(int64_t batch, int64_t channels,
+                                     DType dtype);
 
 }  // namespace septet
 

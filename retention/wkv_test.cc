@@ -179,6 +179,19 @@ TEST(WkvTest, PartsGiveTheWhole) {
   }
 }
 
+TEST(WkvTest, TheEmptyStateIsNoRows) {
+  for (const DType dtype : {DType::kF64, DType::kF32}) {
+    const std::vector<Tensor> in = Inputs(2, 5, 3, dtype);
+    SEPTET_ASSERT_OK_AND_ASSIGN(const Tensor empty, EmptyWkvState(2, 3, dtype));
+    const WkvOutput want = Wkv(in[0], in[1], in[2], in[3], {}, true);
+    const WkvOutput got = Wkv(in[0], in[1], in[2], in[3], empty, true);
+    SEPTET_ASSERT_OK(got.out);
+    EXPECT_EQ(got.out.tensor().ToVector<double>(),
+              want.out.tensor().ToVector<double>());
+    EXPECT_EQ(got.state.ToVector<double>(), want.state.ToVector<double>());
+  }
+}
+
 // A mean: within its values, equal to a constant, and by the bonus alone its
 // own row's.
 TEST(WkvTest, IsAWeightedMean) {
