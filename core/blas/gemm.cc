@@ -269,15 +269,17 @@ absl::Status RunPacked(const GemmShape& s, const T* a, int64_t lda, const T* b,
   // element lies on a page and in a cache line of its own (at distances of
   // 4 KiB, in one and the same set): it is copied as well.
   const bool copy_a = s.transpose_a && lda * kSize >= 1024;
-  // As many terms at a time as make 8 MiB of A's copy, in full depths of the
-  // kernel; as many columns as make 8 MiB of panels: they are read once for
-  // some rows, from the last-level cache.
+  // As many terms at a time as make half a megabyte of A's copy, which is read
+  // again from the second-level cache, in full depths of the kernel: sums are
+  // the same however many that are. As many columns as make 8 MiB of panels:
+  // they are read once for some rows, from the last-level cache.
+  constexpr int64_t kCopyBytes = int64_t{512} << 10;
   constexpr int64_t kBytes = int64_t{8} << 20;
   constexpr int64_t kDepth = 512;
   const int64_t depth =
-      copy_a ? std::min(s.k,
-                        std::max<int64_t>(1, kBytes / (s.m * kSize) / kDepth) *
-                            kDepth)
+      copy_a ? std::min(s.k, std::max<int64_t>(
+                                 1, kCopyBytes / (s.m * kSize) / kDepth) *
+                                 kDepth)
              : s.k;
   const int64_t columns =
       std::min(RoundUp(s.n, width),

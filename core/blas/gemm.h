@@ -38,9 +38,10 @@
 // do not depend on the number of threads. They may differ between machines with
 // other vector instructions.
 //
-// Cost: 2 m n k floating-point operations. Memory: up to a copy of B and of a
-// transposed A, at most about 8 MiB of each at a time (more for single rows of
-// more), from the cache of core/tensor/allocator.h.
+// Cost: 2 m n k floating-point operations. Memory: up to a copy of B, at most
+// about 8 MiB at a time (more for single rows of more), and of a transposed A,
+// at most half a MiB (or 512 terms, if those are more), from the cache of
+// core/tensor/allocator.h.
 #ifndef SEPTET_CORE_BLAS_GEMM_H_
 #define SEPTET_CORE_BLAS_GEMM_H_
 
