@@ -169,7 +169,8 @@ Var MultiScaleRetention::Forward(const BoundParameters& p, const Pass& pass,
   retention.form = context.form;
   if (pass.training && retention.form == RetentionForm::kAuto && rank == 3) {
     retention.form =
-        ChooseRetentionForm(x.dim(1), options_.chunk_size, /*training=*/true);
+        ChooseRetentionForm(x.dim(1), options_.chunk_size, /*training=*/true,
+                            key_width(), value_width());
   }
   retention.score_norm = options_.score_norm;
   retention.chunk_size = options_.chunk_size;
