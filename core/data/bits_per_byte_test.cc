@@ -4,6 +4,7 @@
 #include <cmath>
 #include <csignal>
 #include <cstdint>
+#include <memory>
 #include <string>
 #include <vector>
 
@@ -169,7 +170,7 @@ TEST(BitsPerByteTest, ErrorsOfTheModel) {
 }
 
 TEST(BitsPerByteTest, StopsAfterASignal) {
-  const InterruptScope scope;
+  auto scope = std::make_unique<InterruptScope>();
   EvaluationOptions options = Options(8, 0);
   options.rows = 1;
   int batches = 0;
@@ -180,6 +181,9 @@ TEST(BitsPerByteTest, StopsAfterASignal) {
                           }),
               StatusIs(absl::StatusCode::kCancelled, HasSubstr("evaluation")));
   EXPECT_EQ(batches, 2);
+  // Another scope forgets the signal, for the tests that follow.
+  scope.reset();
+  scope = std::make_unique<InterruptScope>();
 }
 
 }  // namespace
