@@ -250,13 +250,14 @@ int64_t HorizonAt(double level, absl::Span<const double> by_delay) {
 
 int64_t ExpectedHorizon(double log_gamma, double capacity, int64_t pairs) {
   const auto length = static_cast<double>(pairs);
-  const double weights = log_gamma == 0 ? length
-                                        : std::expm1(2 * length * log_gamma) /
-                                              std::expm1(2 * log_gamma);
+  if (log_gamma == 0) return length <= capacity ? pairs : 0;
+  const double weights =
+      std::expm1(2 * length * log_gamma) / std::expm1(2 * log_gamma);
   if (!(weights <= capacity)) return 0;
   const double delay = std::log(capacity / weights) / (-2 * log_gamma);
-  // Infinite, or no number where nothing decays.
-  if (!(delay < length)) return pairs;
+  // Compared as numbers: there are decays and capacities for which it is beyond
+  // any integer.
+  if (delay >= length) return pairs;
   return std::min(pairs, static_cast<int64_t>(delay) + 1);
 }
 

@@ -197,6 +197,8 @@ TEST(MemoryCapacityTest, ExpectedHorizon) {
   // E = 1 + 1/2 + 1/4, and all of the three are recalled.
   EXPECT_EQ(ExpectedHorizon(log_gamma, 100, 3), 3);
   EXPECT_EQ(ExpectedHorizon(0, 64, 64), 64);
+  EXPECT_EQ(ExpectedHorizon(0, 100, 64), 64);
+  EXPECT_EQ(ExpectedHorizon(-1e-300, 100, 64), 64);
   EXPECT_EQ(ExpectedHorizon(0, 64, 65), 0);
   const double nan = std::numeric_limits<double>::quiet_NaN();
   EXPECT_EQ(ExpectedHorizon(log_gamma, nan, 10), 0);
