@@ -127,6 +127,14 @@ RwkvOptions Rwkv4Options(int64_t vocab_size, int64_t dim, int64_t layers) {
   return options;
 }
 
+RwkvOptions RwkvPreset(int64_t vocab_size, int64_t dim, int64_t layers) {
+  RwkvOptions options = Rwkv4Options(vocab_size, dim, layers);
+  // 4 d^2 + 3 d g weights there, 5 d^2 + 2 d f here.
+  const int64_t gated = FeedForwardWidth(std::max<int64_t>(dim, 1), 8, 3, 16);
+  options.ffn_dim = std::max<int64_t>(1, (3 * gated - dim) / 2 / 16) * 16;
+  return options;
+}
+
 absl::Status Rwkv::AddTimeMix(int64_t index, const ParameterScope& in,
                               Layer* layer) const {
   const int64_t dim = options_.dim;

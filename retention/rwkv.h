@@ -117,6 +117,11 @@ struct RwkvOptions {
 // The released models': f = 4 d, 13 d^2 weights a layer.
 RwkvOptions Rwkv4Options(int64_t vocab_size, int64_t dim, int64_t layers);
 
+// The same with the f, a multiple of 16, for which a layer has about as many
+// weights, 12 d^2, as RotarySwiGluOptions() gives a Transformer
+// (core/nn/transformer.h).
+RwkvOptions RwkvPreset(int64_t vocab_size, int64_t dim, int64_t layers);
+
 class Rwkv {
  public:
   // Adds the parameters to the scope's store. First values of layer i of L,

@@ -22,6 +22,7 @@
 #include "septet/core/nn/parameter_scope.h"
 #include "septet/core/nn/parameters.h"
 #include "septet/core/nn/pass.h"
+#include "septet/core/nn/transformer.h"
 #include "septet/core/ops/op_testutil.h"
 #include "septet/core/tensor/dtype.h"
 #include "septet/core/tensor/shape.h"
@@ -203,6 +204,22 @@ TEST(RwkvTest, FirstValues) {
                         names[i].find(".weight") != std::string::npos;
     EXPECT_EQ(decays[i], matrix) << names[i];
   }
+}
+
+TEST(RwkvTest, ThePresetHasATransformersNumberOfParameters) {
+  for (const int64_t dim : {32, 64, 128}) {
+    ParameterStore store;
+    Make(RwkvPreset(256, dim, 4), &store, DType::kF32);
+    ParameterStore other;
+    SEPTET_ASSERT_OK(
+        Transformer::Create(RotarySwiGluOptions(256, dim, 4, 2), nullptr,
+                            ParameterScope(&other, {1, DType::kF32}))
+            .status());
+    const auto want = static_cast<double>(other.NumElements());
+    EXPECT_NEAR(static_cast<double>(store.NumElements()), want, 0.02 * want);
+  }
+  EXPECT_EQ(RwkvPreset(256, 1, 1).ffn_dim, 16);
+  EXPECT_EQ(RwkvPreset(256, 128, 1).ffn_dim, 432);
 }
 
 TEST(RwkvTest, Gradients) {

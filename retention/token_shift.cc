@@ -14,6 +14,7 @@
 #include "septet/core/ops/concat.h"
 #include "septet/core/ops/elementwise.h"
 #include "septet/core/ops/op_util.h"
+#include "septet/core/ops/store_mode.h"
 #include "septet/core/tensor/dtype.h"
 #include "septet/core/tensor/shape.h"
 #include "septet/retention/token_shift_kernels.h"
@@ -73,10 +74,13 @@ absl::Status ForwardCpu(const KernelArgs& args) {
   for (int m = 0; m < p.mixtures; ++m) {
     y[m] = args.outputs[m].mutable_data<T>();
   }
+  const StoreMode mode =
+      StoreModeFor(p.mixtures * args.input(0).num_elements() *
+                   static_cast<int64_t>(sizeof(T)));
   const int64_t grain = std::max<int64_t>(
       1, kElementwiseGrain / std::max<int64_t>(1, p.channels));
   ParallelFor(p.sequences * p.rows, grain, [&](int64_t begin, int64_t end) {
-    TokenShiftForward(p, begin, end, y);
+    TokenShiftForward(p, begin, end, y, mode);
   });
   return absl::OkStatus();
 }
@@ -111,11 +115,13 @@ absl::Status BackwardCpu(const KernelArgs& args) {
   const int64_t width = p.mixtures * p.channels;
   SEPTET_ASSIGN_OR_RETURN(const Tensor storage,
                           Tensor::Empty(Shape({blocks, width}), kDTypeOf<T>));
+  const StoreMode mode = StoreModeFor(args.input(0).num_elements() *
+                                      static_cast<int64_t>(sizeof(T)));
   T* const sums = storage.mutable_data<T>();
   ParallelFor(rows, grain, [&](int64_t begin, int64_t end) {
     T* const sum = sums + begin / grain * width;
     std::fill_n(sum, width, T{0});
-    TokenShiftBackward(p, begin, end, dy, dx, sum);
+    TokenShiftBackward(p, begin, end, dy, dx, sum, mode);
   });
   std::fill_n(dmix, width, T{0});
   for (int64_t b = 0; b < blocks; ++b) {

@@ -8,6 +8,8 @@
 
 #include <cstdint>
 
+#include "septet/core/ops/store_mode.h"
+
 namespace septet {
 
 inline constexpr int kMaxTokenShifts = 3;
@@ -24,20 +26,23 @@ struct TokenShiftProblem {
 };
 
 // Rows begin .. end - 1 of all sequences' rows. y[m], of the shape of x, is
-// overwritten.
+// overwritten, in the mode that fits the size of all of them (store_mode.h).
 void TokenShiftForward(const TokenShiftProblem<float>& p, int64_t begin,
-                       int64_t end, float* const* y);
+                       int64_t end, float* const* y,
+                       StoreMode mode = StoreMode::kCached);
 void TokenShiftForward(const TokenShiftProblem<double>& p, int64_t begin,
-                       int64_t end, double* const* y);
+                       int64_t end, double* const* y,
+                       StoreMode mode = StoreMode::kCached);
 
 // The same rows of dx, of the shape of x, overwritten; dmix [mixtures,
 // channels], added to. dy[m] is of the shape of x, or null: 0.
+// mode: of dx.
 void TokenShiftBackward(const TokenShiftProblem<float>& p, int64_t begin,
                         int64_t end, const float* const* dy, float* dx,
-                        float* dmix);
+                        float* dmix, StoreMode mode = StoreMode::kCached);
 void TokenShiftBackward(const TokenShiftProblem<double>& p, int64_t begin,
                         int64_t end, const double* const* dy, double* dx,
-                        double* dmix);
+                        double* dmix, StoreMode mode = StoreMode::kCached);
 
 }  // namespace septet
 

@@ -22,6 +22,7 @@
 #include "septet/core/ops/op_testutil.h"
 #include "septet/core/ops/reduce.h"
 #include "septet/core/ops/shape_ops.h"
+#include "septet/core/ops/store_mode.h"
 #include "septet/core/tensor/dtype.h"
 #include "septet/core/tensor/shape.h"
 #include "septet/core/tensor/tensor.h"
@@ -183,8 +184,9 @@ TEST(TokenShiftTest, Errors) {
 
 // Every vector target against the formula, beside guards.
 template <typename T>
-void CheckKernels(int64_t channels, int mixtures, bool with_before) {
-  constexpr int64_t kSequences = 2, kRows = 3, kAll = kSequences * kRows;
+void CheckKernels(int64_t channels, int mixtures, bool with_before,
+                  StoreMode mode) {
+  constexpr int64_t kSequences = 2, kRows = 7, kAll = kSequences * kRows;
   TestRandom random(static_cast<uint64_t>(channels));
   GuardedArray<T> x(kAll * channels), mix(mixtures * channels),
       before(kSequences * channels), dx(kAll * channels),
@@ -199,6 +201,12 @@ void CheckKernels(int64_t channels, int mixtures, bool with_before) {
     dy.emplace_back(kAll * channels, m + 1);
     dy.back().FillUniform(&random, -1, 1);
   }
+  // Streams go to whole lines alone: where a tensor's rows are such.
+  const Tensor lines =
+      *Tensor::Full(Shape({kAll * channels + 1}), 7, kDTypeOf<T>);
+  T* const to_dx = mode == StoreMode::kStreaming
+                       ? lines.template mutable_data<T>()
+                       : dx.data();
   TokenShiftProblem<T> p;
   p.sequences = kSequences;
   p.rows = kRows;
@@ -214,9 +222,10 @@ void CheckKernels(int64_t channels, int mixtures, bool with_before) {
     // The last of three is not given.
     if (m < 2) from[m] = dy[static_cast<size_t>(m)].data();
   }
-  TokenShiftForward(p, 0, 2, to);
-  TokenShiftForward(p, 2, kAll, to);
-  TokenShiftBackward(p, 0, kAll, from, dx.data(), dmix.data());
+  TokenShiftForward(p, 0, 2, to, mode);
+  TokenShiftForward(p, 2, kAll, to, mode);
+  TokenShiftBackward(p, 0, 2, from, to_dx, dmix.data(), mode);
+  TokenShiftBackward(p, 2, kAll, from, to_dx, dmix.data(), mode);
   const double tolerance = sizeof(T) == 4 ? 2e-6 : 1e-14;
   for (int64_t c = 0; c < channels; ++c) {
     std::vector<double> sums(static_cast<size_t>(mixtures));
@@ -238,7 +247,7 @@ void CheckKernels(int64_t channels, int mixtures, bool with_before) {
           want_dx += (1 - a) * dy[i][(r + 1) * channels + c];
         }
       }
-      ASSERT_NEAR(dx[r * channels + c], want_dx, tolerance);
+      ASSERT_NEAR(to_dx[r * channels + c], want_dx, tolerance);
     }
     for (int m = 0; m < mixtures; ++m) {
       const auto i = static_cast<size_t>(m * channels + c);
@@ -247,6 +256,7 @@ void CheckKernels(int64_t channels, int mixtures, bool with_before) {
                   2 * tolerance);
     }
   }
+  EXPECT_EQ(lines.template data<T>()[kAll * channels], 7);
   EXPECT_TRUE(dx.GuardsAreIntact() && dmix.GuardsAreIntact());
   for (const GuardedArray<T>& a : y) EXPECT_TRUE(a.GuardsAreIntact());
 }
@@ -255,8 +265,11 @@ TEST(TokenShiftTest, EveryTarget) {
   ForEachTarget([] {
     for (const int64_t channels : {1, 2, 3, 7, 8, 9, 16, 17, 33, 64, 65}) {
       for (const int mixtures : {1, 2, 3}) {
-        CheckKernels<float>(channels, mixtures, channels % 2 == 0);
-        CheckKernels<double>(channels, mixtures, channels % 2 == 1);
+        for (const StoreMode mode :
+             {StoreMode::kCached, StoreMode::kStreaming}) {
+          CheckKernels<float>(channels, mixtures, channels % 2 == 0, mode);
+          CheckKernels<double>(channels, mixtures, channels % 2 == 1, mode);
+        }
       }
     }
   });

@@ -17,7 +17,7 @@
 // size overflow nothing (retention/wkv_kernels.h says how).
 //
 // Cost: one scan over time forward, two exponentials an element; one forward
-// and one backward for the gradient, seven in all. Sequences and blocks of 64
+// and one backward for the gradient, six in all. Sequences and blocks of 64
 // channels run in parallel. Memory beside inputs and results: a quarter of y,
 // kept for the gradient. The same bits for any number of threads.
 #ifndef SEPTET_RETENTION_WKV_H_
