@@ -230,5 +230,141 @@ TYPED_TEST(RetentionKernelsTest, TorchscalesForms) {
   }
 }
 
+// Steps of every target against the definition in float64. Rows of q, k and v
+// have gaps.
+template <typename T>
+void CheckSteps(int64_t sequences, int64_t heads, int64_t key_dim,
+                int64_t value_dim, RetentionNorm norm, int steps) {
+  SCOPED_TRACE(::testing::Message()
+               << sequences << " sequences, " << heads << " heads of "
+               << key_dim << " and " << value_dim << ", norm "
+               << static_cast<int>(norm));
+  TestRandom random(1);
+  const int64_t tasks = sequences * heads;
+  const int64_t key_gap = key_dim + 3, value_gap = value_dim + 5;
+  GuardedArray<T> q(steps * tasks * key_gap), k(steps * tasks * key_gap);
+  GuardedArray<T> v(steps * tasks * value_gap);
+  GuardedArray<T> first(tasks * key_dim * value_dim),
+      first_sum(tasks * key_dim);
+  GuardedArray<T> state(tasks * key_dim * value_dim), sum(tasks * key_dim);
+  GuardedArray<T> out(tasks * value_dim);
+  for (GuardedArray<T>* x : {&q, &k, &v, &first, &first_sum}) {
+    x->FillUniform(&random, -1, 1);
+  }
+  const std::vector<double> log_gamma = {std::log(31.0 / 32), 0,
+                                         std::log(0.25)};
+  std::vector<int64_t> start;
+  for (int64_t s = 0; s < sequences; ++s) start.push_back(7 * s);
+  const double scale = 0.7;
+
+  // Of all steps and tasks: out; then the state and the key sum of each task.
+  TestRows want(static_cast<size_t>(steps * tasks)), states, sums;
+  for (int64_t task = 0; task < tasks; ++task) {
+    const T* const s0 = first.data() + task * key_dim * value_dim;
+    const T* const z0 = first_sum.data() + task * key_dim;
+    std::vector<double> s(s0, s0 + key_dim * value_dim), z(z0, z0 + key_dim);
+    const double gamma = std::exp(log_gamma[static_cast<size_t>(task % heads)]);
+    for (int64_t step = 0; step < steps; ++step) {
+      const T* const qs = q.data() + (step * tasks + task) * key_gap;
+      const T* const ks = k.data() + (step * tasks + task) * key_gap;
+      const T* const vs = v.data() + (step * tasks + task) * value_gap;
+      std::vector<double> o(static_cast<size_t>(value_dim));
+      double dot = 0, row_sum = 0;
+      for (int64_t i = 0; i < key_dim; ++i) {
+        const double key = scale * static_cast<double>(ks[i]);
+        double& zi = z[static_cast<size_t>(i)];
+        zi = gamma * zi + key;
+        dot += static_cast<double>(qs[i]) * zi;
+        for (int64_t j = 0; j < value_dim; ++j) {
+          double& x = s[static_cast<size_t>(i * value_dim + j)];
+          x = gamma * x + key * static_cast<double>(vs[j]);
+          o[static_cast<size_t>(j)] += static_cast<double>(qs[i]) * x;
+        }
+      }
+      const int64_t position = start[static_cast<size_t>(task / heads)] + step;
+      for (int64_t i = 0; i <= position; ++i) row_sum = gamma * row_sum + 1;
+      double divisor = norm == RetentionNorm::kNone ? 1 : std::sqrt(row_sum);
+      if (norm == RetentionNorm::kPaper) {
+        divisor *= std::max(std::abs(dot) / divisor, 1.0);
+      }
+      for (double& x : o) x /= divisor;
+      want[static_cast<size_t>(step * tasks + task)] = o;
+    }
+    states.push_back(s);
+    sums.push_back(z);
+  }
+
+  ForEachTarget([&] {
+    std::copy_n(first.data(), tasks * key_dim * value_dim, state.data());
+    std::copy_n(first_sum.data(), tasks * key_dim, sum.data());
+    std::vector<int64_t> positions = start;
+    const double allowed = sizeof(T) == 4 ? 5e-6 : 1e-12;
+    RetentionStepProblem<T> p;
+    p.sequences = sequences;
+    p.heads = heads;
+    p.key_dim = key_dim;
+    p.value_dim = value_dim;
+    p.log_gamma = log_gamma.data();
+    p.scale = scale;
+    p.norm = norm;
+    p.state = state.data();
+    p.key_sum = norm == RetentionNorm::kPaper ? sum.data() : nullptr;
+    p.out = out.data();
+    for (int64_t step = 0; step < steps; ++step) {
+      p.positions = positions.data();
+      p.q = {q.data() + step * tasks * key_gap, heads * key_gap, key_gap};
+      p.k = {k.data() + step * tasks * key_gap, heads * key_gap, key_gap};
+      p.v = {v.data() + step * tasks * value_gap, heads * value_gap, value_gap};
+      std::fill_n(out.data(), tasks * value_dim, T{100});
+      // In two parts, the later one first.
+      RetentionStepTasks(p, tasks / 2, tasks);
+      RetentionStepTasks(p, 0, tasks / 2);
+      for (int64_t& position : positions) ++position;
+      const TestRows expected(want.begin() + step * tasks,
+                              want.begin() + (step + 1) * tasks);
+      EXPECT_LE(Error<T>(expected,
+                         [&](size_t task) {
+                           return out.data() + int64_t(task) * value_dim;
+                         }),
+                allowed);
+    }
+    EXPECT_LE(Error<T>(states,
+                       [&](size_t task) {
+                         return state.data() +
+                                int64_t(task) * key_dim * value_dim;
+                       }),
+              allowed);
+    if (norm == RetentionNorm::kPaper) {
+      EXPECT_LE(Error<T>(sums,
+                         [&](size_t task) {
+                           return sum.data() + int64_t(task) * key_dim;
+                         }),
+                allowed);
+    }
+    for (const GuardedArray<T>* x : {&state, &sum, &out}) {
+      EXPECT_TRUE(x->GuardsAreIntact());
+    }
+  });
+}
+
+TYPED_TEST(RetentionKernelsTest, StepsOfAnyWidth) {
+  for (const int64_t key_dim : {1, 2, 5, 32}) {
+    for (const int64_t value_dim :
+         {1, 3, 4, 7, 8, 9, 15, 16, 17, 31, 33, 54, 63, 64, 65, 79, 81, 130}) {
+      CheckSteps<TypeParam>(1, 3, key_dim, value_dim, RetentionNorm::kDecay, 3);
+    }
+  }
+}
+
+TYPED_TEST(RetentionKernelsTest, StepsOfSequencesAndNorms) {
+  for (const RetentionNorm norm : kStateful) {
+    CheckSteps<TypeParam>(3, 2, 6, 27, norm, 5);
+  }
+}
+
+TYPED_TEST(RetentionKernelsTest, StepsOfStatesThatNoCacheHolds) {
+  CheckSteps<TypeParam>(2, 1, 257, 2100, RetentionNorm::kPaper, 2);
+}
+
 }  // namespace
 }  // namespace septet

@@ -10,6 +10,7 @@
 
 #undef HWY_TARGET_INCLUDE
 #define HWY_TARGET_INCLUDE "retention/retention_step_cpu.cc"
+#include "hwy/cache_control.h"
 #include "hwy/foreach_target.h"
 #include "hwy/highway.h"
 #include "septet/core/ops/simd-inl.h"
@@ -27,40 +28,118 @@ struct StepHead {
   T gamma;
   T scale;
   RetentionNorm norm;
+  bool cached;  // the states that the caller goes through
 };
 
-// Columns of S <- gamma S + k^T v and out = factor q S: kVectors vectors of
-// them, the last of which has `count` elements, the others all. A strip of all
-// rows, so that v and the sums stay in registers.
-template <size_t kVectors, typename T>
-HWY_INLINE void StepColumns(const StepHead<T>& h, const T* q, const T* k,
-                            const T* v, size_t count, T factor, T* state,
-                            T* out) {
+#if HWY_TARGET == HWY_SCALAR || HWY_HAVE_SCALABLE
+// Vectors of unknown length cannot be held in arrays.
+constexpr size_t kMaxVectors = 1;
+#else
+constexpr size_t kMaxVectors = 4;
+#endif
+// States of a step up to this many bytes are taken to be in a cache: panel
+// after panel of columns, each through all rows, is half as fast again as row
+// after row, from memory less than half as fast. Rows ahead are asked for.
+constexpr int64_t kCachedBytes = int64_t{4} << 20;
+constexpr size_t kRowsAhead = 4;
+template <typename T>
+constexpr bool IsCached(int64_t elements) {
+  return elements * int64_t{sizeof(T)} <= kCachedBytes;
+}
+
+// S <- gamma S + k^T v and out = q S for `rows` rows of a panel of `width`
+// columns, kVectors vectors. v and out stay in registers. The first rows write
+// out, later ones add to it; in the end it is multiplied by factor.
+//
+// Where the last vector is not a whole one, it ends with the panel and shares
+// columns with the one before, which come to the same in both. A store by mask
+// would not do: until it is done, the next row, which begins behind it, waits.
+// One vector that is not whole has no choice.
+template <size_t kVectors, bool kMasked, bool kAhead, typename T>
+HWY_INLINE void StepPanel(const StepHead<T>& h, size_t rows, size_t width,
+                          bool first, T factor, const T* HWY_RESTRICT q,
+                          const T* HWY_RESTRICT k, const T* HWY_RESTRICT v,
+                          T* HWY_RESTRICT state, T* HWY_RESTRICT out) {
   const hn::ScalableTag<T> d;
   using V = hn::Vec<decltype(d)>;
   const size_t lanes = hn::Lanes(d);
-  const auto elements = [=](size_t x) {
-    return x + 1 < kVectors ? lanes : count;
+  const auto decay = hn::Set(d, h.gamma);
+  const auto place = [&](size_t n) SEPTET_LAMBDA {
+    return !kMasked && n + 1 == kVectors ? width - lanes : n * lanes;
+  };
+  const auto load = [&](const T* p, size_t n) SEPTET_LAMBDA {
+    return kMasked ? LoadPartial(d, p, width) : hn::LoadU(d, p + place(n));
+  };
+  const auto store = [&](V x, T* p, size_t n) SEPTET_LAMBDA {
+    if (kMasked) {
+      StorePartial(d, x, p, width);
+    } else {
+      hn::StoreU(x, d, p + place(n));
+    }
   };
   V value[kVectors], sum[kVectors];
-  for (size_t x = 0; x < kVectors; ++x) {
-    value[x] = LoadSome(d, v + x * lanes, elements(x));
-    sum[x] = hn::Zero(d);
+#pragma GCC unroll 4
+  for (size_t n = 0; n < kVectors; ++n) {
+    value[n] = load(v, n);
+    sum[n] = first ? hn::Zero(d) : load(out, n);
   }
-  const V gamma = hn::Set(d, h.gamma);
-  for (size_t i = 0; i < h.key_dim; ++i, state += h.value_dim) {
-    const V key = hn::Set(d, h.scale * k[i]), query = hn::Set(d, q[i]);
-    for (size_t x = 0; x < kVectors; ++x) {
-      T* const at = state + x * lanes;
-      const V s = hn::MulAdd(key, value[x],
-                             hn::Mul(gamma, LoadSome(d, at, elements(x))));
-      StoreSome(d, s, at, elements(x));
-      sum[x] = hn::MulAdd(query, s, sum[x]);
+  for (size_t i = 0; i < rows; ++i) {
+    const auto key = hn::Set(d, h.scale * k[i]);
+    const auto query = hn::Set(d, q[i]);
+    V x[kVectors];
+#pragma GCC unroll 4
+    for (size_t n = 0; n < kVectors; ++n) {
+      if (kAhead) hwy::Prefetch(state + kRowsAhead * h.value_dim + n * lanes);
+      x[n] = hn::MulAdd(key, value[n], hn::Mul(decay, load(state, n)));
     }
+#pragma GCC unroll 4
+    for (size_t n = 0; n < kVectors; ++n) {
+      store(x[n], state, n);
+      sum[n] = hn::MulAdd(query, x[n], sum[n]);
+    }
+    state += h.value_dim;
   }
-  const V f = hn::Set(d, factor);
-  for (size_t x = 0; x < kVectors; ++x) {
-    StoreSome(d, hn::Mul(sum[x], f), out + x * lanes, elements(x));
+#pragma GCC unroll 4
+  for (size_t n = 0; n < kVectors; ++n) {
+    store(hn::Mul(sum[n], hn::Set(d, factor)), out, n);
+  }
+}
+
+template <bool kAhead, typename T>
+void StepRows(const StepHead<T>& h, size_t rows, bool first, T factor,
+              const T* q, const T* k, const T* v, T* state, T* out) {
+  const size_t lanes = hn::Lanes(hn::ScalableTag<T>());
+  for (size_t j = 0; j < h.value_dim;) {
+    const size_t left = h.value_dim - j;
+    size_t vectors = HWY_MIN(kMaxVectors, (left + lanes - 1) / lanes);
+    size_t width = HWY_MIN(left, vectors * lanes);
+    // None is left for a panel of a part of a vector.
+    if (vectors > 1 && left > width && left < width + lanes) {
+      --vectors;
+      width -= lanes;
+    }
+#define SEPTET_STEP_PANEL(count, masked)                          \
+  StepPanel<HWY_MIN(size_t{count}, kMaxVectors), masked, kAhead>( \
+      h, rows, width, first, factor, q, k, v + j, state + j, out + j)
+    switch (vectors) {
+      case 1:
+        if (width < lanes) {
+          SEPTET_STEP_PANEL(1, true);
+        } else {
+          SEPTET_STEP_PANEL(1, false);
+        }
+        break;
+      case 2:
+        SEPTET_STEP_PANEL(2, false);
+        break;
+      case 3:
+        SEPTET_STEP_PANEL(3, false);
+        break;
+      default:
+        SEPTET_STEP_PANEL(4, false);
+    }
+#undef SEPTET_STEP_PANEL
+    j += width;
   }
 }
 
@@ -82,25 +161,13 @@ T StepRow(const StepHead<T>& h, const T* q, const T* k, const T* v,
     divisor = std::max(std::abs(sum) * factor, T{1});
     factor /= divisor;
   }
-  constexpr size_t kVectors = 4;
-  const size_t lanes = hn::Lanes(hn::ScalableTag<T>());
-  size_t j = 0;
-  for (; j + kVectors * lanes <= h.value_dim; j += kVectors * lanes) {
-    StepColumns<kVectors>(h, q, k, v + j, lanes, factor, state + j, out + j);
+  if (h.cached) {
+    StepRows<true>(h, h.key_dim, true, factor, q, k, v, state, out);
+    return divisor;
   }
-  const size_t whole = (h.value_dim - j) / lanes;
-  if (whole == 3) {
-    StepColumns<3>(h, q, k, v + j, lanes, factor, state + j, out + j);
-  } else if (whole == 2) {
-    StepColumns<2>(h, q, k, v + j, lanes, factor, state + j, out + j);
-  } else if (whole == 1) {
-    StepColumns<1>(h, q, k, v + j, lanes, factor, state + j, out + j);
-  }
-  j += whole * lanes;
-  // On their own: what a masked store has not written but covers, the loads of
-  // the next row would wait for.
-  if (j < h.value_dim) {
-    StepColumns<1>(h, q, k, v + j, h.value_dim - j, factor, state + j, out + j);
+  for (size_t i = 0; i < h.key_dim; ++i) {
+    StepRows<false>(h, size_t{1}, i == 0, i + 1 == h.key_dim ? factor : T{1},
+                    q + i, k + i, v, state + i * h.value_dim, out);
   }
   return divisor;
 }
@@ -110,8 +177,12 @@ void StepTask(const RetentionStepProblem<T>& p, int64_t task) {
   const int64_t sequence = task / p.heads, head = task % p.heads;
   const double log_gamma = p.log_gamma[head];
   const StepHead<T> h = {
-      static_cast<size_t>(p.key_dim), static_cast<size_t>(p.value_dim),
-      static_cast<T>(std::exp(log_gamma)), static_cast<T>(p.scale), p.norm};
+      static_cast<size_t>(p.key_dim),
+      static_cast<size_t>(p.value_dim),
+      static_cast<T>(std::exp(log_gamma)),
+      static_cast<T>(p.scale),
+      p.norm,
+      IsCached<T>(p.sequences * p.heads * p.key_dim * p.value_dim)};
   const auto row = [&](const RetentionStepRows<T>& x) {
     return x.data + sequence * x.batch + head * x.head;
   };
@@ -156,9 +227,12 @@ void RecurrentTask(const RetentionProblem<T>& p,
           : nullptr;
   const double log_gamma = p.log_gamma[head];
   const double gamma = std::exp(log_gamma);
-  const StepHead<T> h = {
-      static_cast<size_t>(p.key_dim), static_cast<size_t>(p.value_dim),
-      static_cast<T>(gamma), static_cast<T>(p.scale), p.norm};
+  const StepHead<T> h = {static_cast<size_t>(p.key_dim),
+                         static_cast<size_t>(p.value_dim),
+                         static_cast<T>(gamma),
+                         static_cast<T>(p.scale),
+                         p.norm,
+                         IsCached<T>(matrix)};
   double row_sum = DecayRowSum(log_gamma, p.Position(sequence));
   const int64_t rows = p.Length(sequence);
   for (int64_t t = 0; t < rows; ++t) {
