@@ -149,7 +149,7 @@ class Retention {
   void Check() const {
     if (p_.norm != RetentionNorm::kDecay) return;
     for (int64_t t = 0; t < p_.rows; t += 1 + p_.rows / 5) {
-      const int64_t h = t % p_.heads;
+      const int64_t h = t % p_.heads, b = t % p_.sequences;
       std::vector<double> out(static_cast<size_t>(p_.value_dim));
       double sum = 0;
       for (int64_t s = 0; s <= t; ++s) {
@@ -157,17 +157,17 @@ class Retention {
             std::exp(p_.log_gamma[h] * static_cast<double>(t - s));
         double score = 0;
         for (int64_t i = 0; i < p_.key_dim; ++i) {
-          score += static_cast<double>(p_.At(p_.q, 0, h, t)[i]) *
-                   static_cast<double>(p_.At(p_.k, 0, h, s)[i]);
+          score += static_cast<double>(p_.At(p_.q, b, h, t)[i]) *
+                   static_cast<double>(p_.At(p_.k, b, h, s)[i]);
         }
         for (size_t i = 0; i < out.size(); ++i) {
           out[i] += p_.scale * score * decay *
-                    static_cast<double>(p_.At(p_.v, 0, h, s)[i]);
+                    static_cast<double>(p_.At(p_.v, b, h, s)[i]);
         }
         sum += decay;
       }
       for (size_t i = 0; i < out.size(); ++i) {
-        const double got = static_cast<double>(p_.At(result_.out, 0, h, t)[i]);
+        const double got = static_cast<double>(p_.At(result_.out, b, h, t)[i]);
         const double want = out[i] / std::sqrt(sum);
         SEPTET_CHECK(std::abs(got - want) <
                      (sizeof(T) == 4 ? 1e-4 : 1e-12) * (1 + std::abs(want)))
