@@ -64,6 +64,8 @@ HWY_INLINE void StepPanel(const StepHead<T>& h, size_t rows, size_t width,
   using V = hn::Vec<decltype(d)>;
   const size_t lanes = hn::Lanes(d);
   const auto decay = hn::Set(d, h.gamma);
+  const T scale = h.scale;
+  const size_t value_dim = h.value_dim;
   const auto place = [&](size_t n) SEPTET_LAMBDA {
     return !kMasked && n + 1 == kVectors ? width - lanes : n * lanes;
   };
@@ -84,12 +86,12 @@ HWY_INLINE void StepPanel(const StepHead<T>& h, size_t rows, size_t width,
     sum[n] = first ? hn::Zero(d) : load(out, n);
   }
   for (size_t i = 0; i < rows; ++i) {
-    const auto key = hn::Set(d, h.scale * k[i]);
+    const auto key = hn::Set(d, scale * k[i]);
     const auto query = hn::Set(d, q[i]);
     V x[kVectors];
 #pragma GCC unroll 4
     for (size_t n = 0; n < kVectors; ++n) {
-      if (kAhead) hwy::Prefetch(state + kRowsAhead * h.value_dim + n * lanes);
+      if (kAhead) hwy::Prefetch(state + kRowsAhead * value_dim + n * lanes);
       x[n] = hn::MulAdd(key, value[n], hn::Mul(decay, load(state, n)));
     }
 #pragma GCC unroll 4
@@ -97,7 +99,7 @@ HWY_INLINE void StepPanel(const StepHead<T>& h, size_t rows, size_t width,
       store(x[n], state, n);
       sum[n] = hn::MulAdd(query, x[n], sum[n]);
     }
-    state += h.value_dim;
+    state += value_dim;
   }
 #pragma GCC unroll 4
   for (size_t n = 0; n < kVectors; ++n) {
