@@ -323,7 +323,7 @@ void RegisterAll() {
   Register<T>("token_shift", false, 4, 0, 0.45, &PrepareShift<T>);
   Register<T>("token_shift", true, 4 + 5, 0, 0.3, &PrepareShift<T>);
   // q and k give u and f; with du and df they give dq and dk, in two walks.
-  Register<T>("linear_attention_features", false, 4, 2, 0.45,
+  Register<T>("linear_attention_features", false, 4, 2, 0.4,
               &PrepareFeatures<T>);
   Register<T>("linear_attention_features", true, 4 + 6, 6, 0.4,
               &PrepareFeatures<T>);

@@ -209,6 +209,11 @@ void ExpectExtendErrors(const Model& model, const ParameterStore& store,
   expect(extend(tokens, options), invalid, "lengths[0] is 0");
   options.lengths = *Tensor::FromValues<int64_t>({3}, {1, 1, 1});
   expect(extend(tokens, options), invalid, "expected i64 [2]");
+  SEPTET_ASSERT_OK_AND_ASSIGN(
+      RecurrentState wide,
+      model.MakeState(2, dtype == DType::kF64 ? DType::kF32 : DType::kF64));
+  expect(model.Extend(p, tokens, &wide).status(), invalid, "dtypes differ");
+  EXPECT_EQ(wide.length(), 0);
   EXPECT_EQ(state.length(), 0);
   // Nothing of all this has changed the state.
   SEPTET_ASSERT_OK_AND_ASSIGN(RecurrentState fresh, model.MakeState(2, dtype));
