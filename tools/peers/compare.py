@@ -40,9 +40,21 @@ class Job:
     tolerance: float = 1e-4
 
 
+RETENTION = "//retention:step_benchmark"
 JOBS = {
     "byte_lm/d64": Job("//baselines/byte_lm:step_benchmark", "byte_lm_twin.py", "d64", 2.5),
     "byte_lm/d256": Job("//baselines/byte_lm:step_benchmark", "byte_lm_twin.py", "d256", 1.4),
+    "retention/train_d64": Job(RETENTION, "retnet_twin.py", "train_d64", 2.5),
+    "retention/train_desk": Job(RETENTION, "retnet_twin.py", "train_desk", 1.65),
+    "retention/train_d512": Job(RETENTION, "retnet_twin.py", "train_d512", 1.4),
+    "retention/core_T256": Job(RETENTION, "retnet_twin.py", "core_T256", 3.0, 2e-3),
+    "retention/core_T1024": Job(RETENTION, "retnet_twin.py", "core_T1024", 3.0, 2e-3),
+    "retention/core_T4096": Job(RETENTION, "retnet_twin.py", "core_T4096", 3.0, 2e-3),
+    "retention/core_T16384": Job(RETENTION, "retnet_twin.py", "core_T16384", 10.0, 2e-3),
+    "retention/core_1.3b_T2048": Job(RETENTION, "retnet_twin.py", "core_1.3b_T2048", 3.0, 0.1),
+    "retention/core_1.3b_T8192": Job(RETENTION, "retnet_twin.py", "core_1.3b_T8192", 10.0, 0.1),
+    "retention/decode_desk": Job(RETENTION, "retnet_twin.py", "decode_desk", 8.0),
+    "retention/decode_1.3b_4layers": Job(RETENTION, "retnet_twin.py", "decode_1.3b_4layers", 1.5),
     "fashion_classifier/b128": Job("//baselines/fashion_classifier:step_benchmark",
                                    "fashion_classifier_twin.py", "b128", 1.5),
     "fashion_classifier/b128_nchw": Job("//baselines/fashion_classifier:step_benchmark",
