@@ -17,6 +17,9 @@ namespace {
 
 constexpr const char* kName = "decode cache";
 
+// As retention has it (kMaxRetentionPosition in retention.h).
+constexpr int64_t kMaxPosition = int64_t{1} << 53;
+
 // Rows `rows` of x [N, ...].
 absl::StatusOr<Tensor> SelectRows(const Tensor& x,
                                   absl::Span<const int64_t> rows) {
@@ -217,10 +220,12 @@ absl::StatusOr<DecodeCache> DecodeCache::Import(
   cache.options_.rows = positions.dim(0);
   cache.positions_ = positions.ToVector<int64_t>();
   for (size_t i = 0; i < cache.positions_.size(); ++i) {
-    if (cache.positions_[i] >= 0) continue;
-    return absl::InvalidArgumentError(absl::StrCat(kName, ": positions[", i,
-                                                   "] is ", cache.positions_[i],
-                                                   ", expected at least 0"));
+    if (cache.positions_[i] >= 0 && cache.positions_[i] <= kMaxPosition) {
+      continue;
+    }
+    return absl::InvalidArgumentError(
+        absl::StrCat(kName, ": positions[", i, "] is ", cache.positions_[i],
+                     ", expected 0 to ", kMaxPosition));
   }
   size_t used = 1;
   for (int64_t layer = 0;; ++layer) {

@@ -5,7 +5,7 @@
 //   SEPTET_ASSIGN_OR_RETURN(RetNetPrefill prompt, model.Prefill(p, {tokens}));
 //   SEPTET_ASSIGN_OR_RETURN(DecodeCache branch, prompt.cache.Clone());
 //   SEPTET_ASSIGN_OR_RETURN(DecodeCache beams, cache.Select({2, 0, 0}));
-//   SEPTET_RETURN_IF_ERROR(WriteSafetensors(path, *cache.Export()));
+//   SEPTET_RETURN_IF_ERROR(WriteSafetensors(path, cache.Export()));
 //
 // Row n of every tensor is a sequence. Nothing is differentiated through a
 // cache. One thread at a time.

@@ -159,7 +159,20 @@ TEST(DecodeCacheTest, DamagedFiles) {
   expect("positions", Tensor(),
          "tensor 'positions' is not there, expected i64 [N]");
   expect("positions", *Tensor::FromValues<int64_t>(Shape({2}), {1, -1}),
-         "positions[1] is -1, expected at least 0");
+         "positions[1] is -1, expected 0 to 9007199254740992");
+  expect("positions", *Tensor::FromValues<int64_t>(Shape({2}), {INT64_MAX, 0}),
+         "positions[0] is 9223372036854775807, expected 0 to "
+         "9007199254740992");
+  expect("layers.0.s", *Tensor::Zeros({2, 0, 3, 4}, DType::kF32),
+         "heads is 0, expected >= 1");
+  expect("layers.0.s", *Tensor::Zeros({2, 2, 3, 4}, DType::kBF16),
+         "dtype is bf16, expected f32 or f64, because states of fewer bits do "
+         "not forget");
+  expect("layers.1.key_sum", *Tensor::Zeros({2, 2, 4}, DType::kF32),
+         "tensor 'layers.1.key_sum' is f32 [2, 2, 4], expected f32 [2, 2, 3]");
+  expect("layers.0.key_sum", Tensor(),
+         "tensor 'layers.1.key_sum' is f32 [2, 2, 3], expected none, as the "
+         "first layer has none");
   expect("layers.0.s", RandomTensor({3, 2, 3, 4}, DType::kF32, 1),
          "tensor 'layers.0.s' is f32 [3, 2, 3, 4], expected [2, H, dk, dv]");
   expect("layers.1.s", RandomTensor({2, 2, 3, 5}, DType::kF32, 1),

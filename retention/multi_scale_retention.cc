@@ -167,7 +167,14 @@ Var MultiScaleRetention::Forward(const BoundParameters& p, const Pass& pass,
   }
   RetentionOptions retention;
   retention.form = context.form;
-  if (pass.training && retention.form == RetentionForm::kAuto && rank == 3) {
+  // With a state to carry, the norms of torchscale leave no choice.
+  const bool carries =
+      final_state != nullptr || state.s.defined() || !state.position.empty();
+  if (pass.training && retention.form == RetentionForm::kAuto && rank == 3 &&
+      !(carries && (options_.score_norm == ScoreNorm::kTorchscale ||
+                    options_.score_norm == ScoreNorm::kTorchscaleLegacy))) {
+    // Where the pass is repeated, x is not on a tape at first, and the form
+    // must be the same.
     retention.form =
         ChooseRetentionForm(x.dim(1), options_.chunk_size, /*training=*/true,
                             key_width(), value_width());

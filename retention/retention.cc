@@ -488,9 +488,6 @@ RetentionNorm NormOf(ScoreNorm norm, RetentionForm form) {
   return RetentionNorm::kDecay;
 }
 
-// What doubles, in which c_n is computed, tell from the next one.
-constexpr int64_t kMaxPosition = int64_t{1} << 53;
-
 absl::Status CheckPositions(absl::Span<const int64_t> positions,
                             int64_t sequences) {
   if (static_cast<int64_t>(positions.size()) != sequences) {
@@ -501,10 +498,10 @@ absl::Status CheckPositions(absl::Span<const int64_t> positions,
                                                    sequences, " sequences"));
   }
   for (size_t i = 0; i < positions.size(); ++i) {
-    if (positions[i] >= 0 && positions[i] <= kMaxPosition) continue;
+    if (positions[i] >= 0 && positions[i] <= kMaxRetentionPosition) continue;
     return absl::InvalidArgumentError(
         absl::StrCat("state.position[", i, "] is ", positions[i],
-                     ", expected 0 to ", kMaxPosition));
+                     ", expected 0 to ", kMaxRetentionPosition));
   }
   return absl::OkStatus();
 }
@@ -512,6 +509,11 @@ absl::Status CheckPositions(absl::Span<const int64_t> positions,
 absl::Status Named(const absl::Status& status) {
   return absl::Status(status.code(),
                       absl::StrCat("retention: ", status.message()));
+}
+
+bool HasState(const RetentionState& state) {
+  return state.s.defined() || state.key_sum.defined() ||
+         !state.position.empty();
 }
 
 // The checks that need more than the op sees.
@@ -522,8 +524,7 @@ absl::Status CheckCall(const Var& q, const RetentionOptions& options,
     return absl::InvalidArgumentError(absl::StrCat(
         "chunk_size is ", options.chunk_size, ", expected at least 1"));
   }
-  const bool before =
-      state.s.defined() || state.key_sum.defined() || !state.position.empty();
+  const bool before = HasState(state);
   if (RetentionHasDivisors(norm) && norm != RetentionNorm::kPaper &&
       (before || return_state)) {
     return absl::InvalidArgumentError(
@@ -662,6 +663,12 @@ RetentionOutput Retention(const Var& q, const Var& k, const Var& v,
   const int64_t rows =
       q.rank() < 3 ? 0 : q.dim(cu_seqlens.defined() ? 0 : q.rank() - 3);
   RetentionForm form = options.form;
+  const bool torchscale = options.score_norm == ScoreNorm::kTorchscale ||
+                          options.score_norm == ScoreNorm::kTorchscaleLegacy;
+  if (form == RetentionForm::kAuto && torchscale &&
+      (return_state || HasState(state))) {
+    form = RetentionForm::kRecurrent;
+  }
   if (form == RetentionForm::kAuto) {
     const auto width = [](const Var& x) {
       return x.defined() && x.rank() > 0 ? x.dim(x.rank() - 1) : 0;

@@ -38,7 +38,9 @@
 namespace septet {
 
 enum class RetentionForm {
-  kAuto,  // ChooseRetentionForm
+  // ChooseRetentionForm; with the norms of torchscale and a state before or
+  // behind, the recurrent form, which alone has one
+  kAuto,
   kParallel,
   kChunkwise,
   kRecurrent,
@@ -65,6 +67,9 @@ struct RetentionOptions {
   int64_t chunk_size = 64;  // >= 1; 256 for heads of width 256
   double scale = 0;         // of k, finite; 0: 1 / sqrt(dk)
 };
+
+// What doubles, in which c_n is computed, tell from the next one: 2^53.
+inline constexpr int64_t kMaxRetentionPosition = int64_t{1} << 53;
 
 // What N sequences have behind their last row.
 struct RetentionState {

@@ -512,6 +512,39 @@ TEST(RetentionTest, TheFormsThatAutoStandsFor) {
   EXPECT_EQ(ChooseRetentionForm(9, 64, false), RetentionForm::kRecurrent);
 }
 
+TEST(RetentionTest, AutoWithAStateUnderTorchscaleIsRecurrent) {
+  const Tensor q = RandomTensor({2, 20, 2, 4}, DType::kF64, 1);
+  for (const ScoreNorm norm :
+       {ScoreNorm::kTorchscale, ScoreNorm::kTorchscaleLegacy}) {
+    RetentionOptions options;
+    options.score_norm = norm;
+    const auto run = [&](RetentionForm form, const RetentionState& state,
+                         bool return_state) {
+      options.form = form;
+      RetentionOutput got =
+          Retention(q, q, q, LogGamma(2), options, state, return_state);
+      SEPTET_EXPECT_OK(got.out.status());
+      return got;
+    };
+    const RetentionOutput first = run(RetentionForm::kAuto, {}, true);
+    EXPECT_EQ(first.out.tensor().ToVector<double>(),
+              run(RetentionForm::kRecurrent, {}, false)
+                  .out.tensor()
+                  .ToVector<double>());
+    EXPECT_EQ(run(RetentionForm::kAuto, first.state, false)
+                  .out.tensor()
+                  .ToVector<double>(),
+              run(RetentionForm::kRecurrent, first.state, false)
+                  .out.tensor()
+                  .ToVector<double>());
+    EXPECT_EQ(
+        run(RetentionForm::kAuto, {}, false).out.tensor().ToVector<double>(),
+        run(RetentionForm::kChunkwise, {}, false)
+            .out.tensor()
+            .ToVector<double>());
+  }
+}
+
 class RetentionErrorTest : public ::testing::Test {
  protected:
   void Expect(const std::string& message) {

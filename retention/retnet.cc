@@ -117,6 +117,12 @@ absl::Status CheckInput(const RetNetInput& input, const Shape& rows,
     }
   }
   for (const RetentionState& state : input.state) {
+    for (const int64_t position : state.position) {
+      if (position >= 0 && position <= kMaxRetentionPosition) continue;
+      return absl::InvalidArgumentError(
+          absl::StrCat(kName, ": a state is at position ", position,
+                       ", expected 0 to ", kMaxRetentionPosition));
+    }
     if (state.position == input.state[0].position &&
         (state.position.empty() ||
          static_cast<int64_t>(state.position.size()) == sequences)) {
@@ -135,6 +141,12 @@ bool IsFinite(const Tensor& x) {
   };
   return x.dtype() == DType::kF32 ? all(x.data<float>(), x.num_elements())
                                   : all(x.data<double>(), x.num_elements());
+}
+
+absl::Status RequireFiniteLogits(const Tensor& logits) {
+  if (IsFinite(logits)) return absl::OkStatus();
+  return absl::InternalError(
+      absl::StrCat(kName, ": the logits are not finite"));
 }
 
 }  // namespace
@@ -380,6 +392,13 @@ absl::StatusOr<RetNetPrefill> RetNet::Prefill(
   SEPTET_ASSIGN_OR_RETURN(const Tensor rows, tensor(last));
   const Var logits = Logits(p, IndexSelect(h, 0, rows));
   SEPTET_RETURN_IF_ERROR(logits.status());
+  for (size_t i = 0; i < states.size(); ++i) {
+    SEPTET_RETURN_IF_ERROR(states[i].s.status());
+    if (IsFinite(states[i].s.tensor())) continue;
+    return absl::InternalError(
+        absl::StrCat(kName, ": the state of layer ", i, " is not finite"));
+  }
+  SEPTET_RETURN_IF_ERROR(RequireFiniteLogits(logits.tensor()));
   RetNetPrefill result;
   result.logits = logits.tensor();
   SEPTET_ASSIGN_OR_RETURN(
@@ -387,7 +406,6 @@ absl::StatusOr<RetNetPrefill> RetNet::Prefill(
       MakeCache(static_cast<int64_t>(prompts.size()), result.logits.dtype()));
   for (size_t i = 0; i < states.size(); ++i) {
     const int64_t layer = static_cast<int64_t>(i);
-    SEPTET_RETURN_IF_ERROR(states[i].s.status());
     SEPTET_RETURN_IF_ERROR(
         result.cache.state(layer)->CopyFrom(states[i].s.tensor()));
     if (states[i].key_sum.defined()) {
@@ -460,6 +478,7 @@ absl::StatusOr<Tensor> RetNet::DecodeStep(const BoundParameters& p,
   }
   const Var logits = Logits(p, final_norm_.Forward(p, h));
   SEPTET_RETURN_IF_ERROR(logits.status());
+  SEPTET_RETURN_IF_ERROR(RequireFiniteLogits(logits.tensor()));
   for (int64_t row = 0; row < cache->rows(); ++row) cache->Advance(row, 1);
   return logits.tensor();
 }

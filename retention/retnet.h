@@ -156,7 +156,8 @@ class RetNet {
 
   // Reads prompts of any lengths >= 1, packed, in chunks; the logits behind
   // each one's last token. Errors: InvalidArgument for no prompts, an empty
-  // prompt or a token out of range, with its place.
+  // prompt or a token out of range, with its place; Internal naming the first
+  // layer whose state is not finite, or the logits.
   absl::StatusOr<RetNetPrefill> Prefill(
       const BoundParameters& p,
       absl::Span<const std::vector<int64_t>> prompts) const;
@@ -168,7 +169,8 @@ class RetNet {
   // i32 or i64 [N]. Errors: InvalidArgument for a cache of another model,
   // another number of tokens or one out of range; FailedPrecondition if the
   // parameters are on a tape; then the cache is as before. Internal naming the
-  // first layer whose output is not finite, after which the cache is of no use.
+  // first layer whose output is not finite, or the logits, after which the
+  // cache is of no use.
   absl::StatusOr<Tensor> DecodeStep(const BoundParameters& p,
                                     const Tensor& tokens,
                                     DecodeCache* cache) const;
