@@ -10,12 +10,14 @@
 #include "absl/strings/string_view.h"
 #include "septet/core/base/status_macros.h"
 #include "septet/core/nn/validate.h"
+#include "septet/core/ops/concat.h"
 #include "septet/core/ops/elementwise.h"
 #include "septet/core/ops/index.h"
 #include "septet/core/ops/log_sum_exp.h"
 #include "septet/core/ops/loss.h"
 #include "septet/core/ops/matmul.h"
 #include "septet/core/ops/reduce.h"
+#include "septet/core/ops/shape_ops.h"
 #include "septet/core/tensor/shape.h"
 
 namespace septet {
@@ -133,6 +135,82 @@ absl::Status CheckInput(const RetNetInput& input, const Shape& rows,
         " positions, expected the same ", sequences, " in all layers"));
   }
   return absl::OkStatus();
+}
+
+// A padded batch, packed.
+struct Unpadded {
+  RetNetInput input;
+  Tensor rows;   // i64 [R]: of the B T, those that are no padding
+  Tensor place;  // i64 [B, T]: of each among the R, and R for padding
+};
+
+absl::StatusOr<Unpadded> TakePaddingOut(const RetNetInput& padded,
+                                        const Shape& rows) {
+  const Tensor& mask = padded.mask;
+  if (padded.cu_seqlens.defined()) {
+    return absl::InvalidArgumentError(
+        absl::StrCat(kName, ": there are mask and cu_seqlens, expected one"));
+  }
+  if (rows.rank() != 2 || mask.shape() != rows ||
+      mask.dtype() != DType::kBool) {
+    return absl::InvalidArgumentError(absl::StrCat(
+        kName, ": mask is ", mask.DebugString(),
+        ", expected bool [B, T], as tokens are ", rows.ToString()));
+  }
+  SEPTET_ASSIGN_OR_RETURN(const Tensor dense, mask.Contiguous());
+  const bool* const real = dense.data<bool>();
+  std::vector<int64_t> kept, offsets = {0};
+  for (int64_t i = 0; i < rows.num_elements(); ++i) {
+    if (real[i]) kept.push_back(i);
+    if ((i + 1) % rows.dim(1) != 0) continue;
+    offsets.push_back(static_cast<int64_t>(kept.size()));
+  }
+  if (kept.empty()) {
+    return absl::InvalidArgumentError(
+        absl::StrCat(kName, ": mask is false everywhere, expected a token"));
+  }
+  const auto count = static_cast<int64_t>(kept.size());
+  std::vector<int64_t> place(static_cast<size_t>(rows.num_elements()), count);
+  for (size_t r = 0; r < kept.size(); ++r) {
+    place[static_cast<size_t>(kept[r])] = static_cast<int64_t>(r);
+  }
+  Unpadded result;
+  result.input = padded;
+  result.input.mask = Tensor();
+  SEPTET_ASSIGN_OR_RETURN(
+      result.input.cu_seqlens,
+      Tensor::FromValues<int64_t>(Shape({static_cast<int64_t>(offsets.size())}),
+                                  offsets));
+  SEPTET_ASSIGN_OR_RETURN(result.rows,
+                          Tensor::FromValues<int64_t>(Shape({count}), kept));
+  SEPTET_ASSIGN_OR_RETURN(result.place,
+                          Tensor::FromValues<int64_t>(rows, place));
+  return result;
+}
+
+// x [B, T, ...] without padding: [R, ...].
+Var WithoutPadding(const Var& x, const Unpadded& batch) {
+  std::vector<int64_t> dims = {batch.place.num_elements()};
+  for (int axis = 2; axis < x.rank(); ++axis) dims.push_back(x.dim(axis));
+  return IndexSelect(Reshape(x, dims), 0, batch.rows);
+}
+
+// The same of a batch whose tokens are given.
+absl::StatusOr<Unpadded> TakeTokensOut(const RetNetInput& padded) {
+  SEPTET_ASSIGN_OR_RETURN(Unpadded batch,
+                          TakePaddingOut(padded, padded.tokens.shape()));
+  const Var tokens = WithoutPadding(padded.tokens, batch);
+  SEPTET_RETURN_IF_ERROR(tokens.status()) << kName;
+  batch.input.tokens = tokens.tensor();
+  return batch;
+}
+
+// And back, x [R, D] to [B, T, D].
+Var WithPadding(const Var& x, const Unpadded& batch) {
+  if (!x.ok()) return x;
+  absl::StatusOr<Tensor> zeros = Tensor::Zeros(Shape({1, x.dim(1)}), x.dtype());
+  if (!zeros.ok()) return zeros.status();
+  return Embedding(Concat({x, *zeros}, 0), batch.place);
 }
 
 bool IsFinite(const Tensor& x) {
@@ -262,6 +340,12 @@ Var RetNet::HiddenOf(const BoundParameters& p, const Pass& pass, const Var& x,
   std::vector<int64_t> dims;
   for (int axis = 0; axis + 1 < x.rank(); ++axis) dims.push_back(x.dim(axis));
   const Shape rows(dims);
+  if (input.mask.defined()) {
+    const absl::StatusOr<Unpadded> batch = TakePaddingOut(input, rows);
+    if (!batch.ok()) return batch.status();
+    return WithPadding(
+        HiddenOf(p, pass, WithoutPadding(x, *batch), batch->input), *batch);
+  }
   const int64_t layers = static_cast<int64_t>(layers_.size());
   const absl::Status status = CheckInput(input, rows, layers);
   if (!status.ok()) return status;
@@ -297,6 +381,11 @@ Var RetNet::Hidden(const BoundParameters& p, const Pass& pass,
     return absl::InvalidArgumentError(
         absl::StrCat(kName, ": tokens are not given"));
   }
+  if (input.mask.defined()) {
+    const absl::StatusOr<Unpadded> batch = TakeTokensOut(input);
+    if (!batch.ok()) return batch.status();
+    return WithPadding(Hidden(p, pass, batch->input), *batch);
+  }
   return HiddenOf(p, pass, Embed(p, pass, input.tokens), input);
 }
 
@@ -306,6 +395,12 @@ Var RetNet::Logits(const BoundParameters& p, const Var& h) const {
 
 Var RetNet::Forward(const BoundParameters& p, const Pass& pass,
                     const RetNetInput& input) const {
+  if (input.mask.defined() && input.tokens.defined()) {
+    // The head, too, leaves padding out.
+    const absl::StatusOr<Unpadded> batch = TakeTokensOut(input);
+    if (!batch.ok()) return batch.status();
+    return WithPadding(Forward(p, pass, batch->input), *batch);
+  }
   return Logits(p, Hidden(p, pass, input));
 }
 
@@ -316,6 +411,19 @@ Var RetNet::Loss(const BoundParameters& p, const Pass& pass,
     return absl::InvalidArgumentError(
         absl::StrCat(kName, ": z_loss is ", options.z_loss,
                      ", expected a finite number >= 0"));
+  }
+  if (input.mask.defined() && input.tokens.defined()) {
+    if (!targets.defined() || targets.shape() != input.tokens.shape()) {
+      return absl::InvalidArgumentError(absl::StrCat(
+          kName, ": targets are ",
+          targets.defined() ? targets.DebugString() : "not given",
+          ", expected the shape of tokens, ", input.tokens.shape().ToString()));
+    }
+    const absl::StatusOr<Unpadded> batch = TakeTokensOut(input);
+    if (!batch.ok()) return batch.status();
+    const Var kept = WithoutPadding(targets, *batch);
+    if (!kept.ok()) return kept;
+    return Loss(p, pass, batch->input, kept.tensor(), options);
   }
   const Var logits = Forward(p, pass, input);
   CrossEntropyOptions loss;

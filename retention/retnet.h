@@ -114,6 +114,11 @@ struct RetNetInput {
   // i32 or i64: [B, T], or packed [R] with cu_seqlens [N + 1].
   Tensor tokens;
   Tensor cu_seqlens;
+  // bool [B, T], or undefined: all. False for padding, before or behind a row's
+  // tokens, which is taken out before anything is computed: positions, states
+  // and losses are those of each row alone. What is computed is 0 there; what
+  // tokens and targets are there does not matter.
+  Tensor mask;
   RetentionForm form = RetentionForm::kAuto;
   // One a layer, or empty: what a segment before left (detach it for truncated
   // backpropagation). All layers have the same positions.

@@ -20,8 +20,10 @@
 #include "septet/core/nn/parameters.h"
 #include "septet/core/nn/pass.h"
 #include "septet/core/ops/concat.h"
+#include "septet/core/ops/elementwise.h"
 #include "septet/core/ops/index.h"
 #include "septet/core/ops/op_testutil.h"
+#include "septet/core/ops/reduce.h"
 #include "septet/core/tensor/dtype.h"
 #include "septet/core/tensor/shape.h"
 #include "septet/core/tensor/tensor.h"
@@ -34,6 +36,7 @@
 namespace septet {
 namespace {
 
+using ::testing::ElementsAre;
 using ::testing::Eq;
 using ::testing::HasSubstr;
 
@@ -136,6 +139,151 @@ TEST(RetNetTest, PackedSequencesAreApart) {
 
 // Prompts of every length, then a token at a time, and again from a state that
 // a segment before has left.
+// Padding on either side, which may hold anything, changes nothing; nor does a
+// row of padding alone.
+TEST(RetNetTest, PaddingIsTakenOut) {
+  constexpr int64_t kRows = 4, kTime = 9;
+  const std::vector<std::pair<int64_t, int64_t>> spans = {
+      {0, 5}, {4, 9}, {3, 3}, {2, 8}};
+  std::vector<int64_t> tokens, targets, packed_tokens, packed_targets;
+  std::vector<int64_t> offsets = {0};
+  Tensor mask = *Tensor::Zeros({kRows, kTime}, DType::kBool);
+  for (int64_t b = 0; b < kRows; ++b) {
+    const auto [begin, end] = spans[static_cast<size_t>(b)];
+    const std::vector<int64_t> text = SomeTokens(kTime + 1, b);
+    for (int64_t t = 0; t < kTime; ++t) {
+      const bool real = t >= begin && t < end;
+      mask.mutable_data<bool>()[b * kTime + t] = real;
+      const size_t at = static_cast<size_t>(t);
+      tokens.push_back(real ? text[at] : -7);
+      targets.push_back(real ? text[at + 1] : 99);
+      if (!real) continue;
+      packed_tokens.push_back(text[at]);
+      packed_targets.push_back(text[at + 1]);
+    }
+    offsets.push_back(static_cast<int64_t>(packed_tokens.size()));
+  }
+  for (const RetNetOptions& options : Variants()) {
+    const Model model = MakeModel(options);
+    std::vector<RetentionState> want_state, got_state, before;
+    RetNetInput first;  // what the rows have read already
+    first.tokens = Ids(SomeTokens(3 * kRows, 5), {kRows, 3});
+    first.final_state = &before;
+    SEPTET_ASSERT_OK(model.net.Forward(model.Bind(), Pass(), first).status());
+    RetNetInput packed, padded;
+    packed.tokens = Ids(packed_tokens);
+    packed.cu_seqlens = Ids(offsets);
+    packed.state = before;
+    packed.final_state = &want_state;
+    padded.tokens = Ids(tokens, {kRows, kTime});
+    padded.mask = mask;
+    padded.state = before;
+    padded.final_state = &got_state;
+    const auto expect_rows = [&](const Var& got, const Var& want) {
+      SEPTET_ASSERT_OK(got);
+      SEPTET_ASSERT_OK(want);
+      const int64_t width = want.dim(1);
+      ASSERT_EQ(got.shape(), Shape({kRows, kTime, width}));
+      const double* next = want.tensor().data<double>();
+      const double* x = got.tensor().data<double>();
+      for (int64_t i = 0; i < kRows * kTime; ++i) {
+        for (int64_t j = 0; j < width; ++j, ++x) {
+          ASSERT_EQ(*x, mask.data<bool>()[i] ? *next++ : 0) << i;
+        }
+      }
+    };
+    expect_rows(model.net.Forward(model.Bind(), Pass(), padded),
+                model.net.Forward(model.Bind(), Pass(), packed));
+    for (size_t layer = 0; layer < want_state.size(); ++layer) {
+      EXPECT_EQ(got_state[layer].position, want_state[layer].position);
+      ExpectNear(got_state[layer].s.tensor(), want_state[layer].s.tensor(), 0);
+    }
+    EXPECT_THAT(got_state[0].position, ElementsAre(8, 8, 3, 9));
+    expect_rows(model.net.Hidden(model.Bind(), Pass(), padded),
+                model.net.Hidden(model.Bind(), Pass(), packed));
+    const Tensor vectors =
+        RandomTensor({kRows, kTime, 8}, DType::kF64, 3, -1, 1);
+    std::vector<int64_t> real;
+    for (int64_t i = 0; i < kRows * kTime; ++i) {
+      if (mask.data<bool>()[i]) real.push_back(i);
+    }
+    const Var some =
+        IndexSelect(*vectors.Reshape({kRows * kTime, 8}), 0, Ids(real));
+    expect_rows(model.net.HiddenOf(model.Bind(), Pass(), vectors, padded),
+                model.net.HiddenOf(model.Bind(), Pass(), some, packed));
+    // The loss is the mean of the targets that are there.
+    RetNetLossOptions loss;
+    loss.z_loss = 0.25;
+    Tape tape;
+    const BoundParameters p = model.store.Watch(&tape);
+    const Var want =
+        model.net.Loss(p, Pass(), packed, Ids(packed_targets), loss);
+    const Var got =
+        model.net.Loss(p, Pass(), padded, Ids(targets, {kRows, kTime}), loss);
+    SEPTET_ASSERT_OK(want);
+    SEPTET_ASSERT_OK(got);
+    EXPECT_EQ(got.tensor().item<double>(), want.tensor().item<double>());
+    SEPTET_ASSERT_OK_AND_ASSIGN(const std::vector<Tensor> want_grads,
+                                tape.Grad(want, p.trained()));
+    SEPTET_ASSERT_OK_AND_ASSIGN(const std::vector<Tensor> got_grads,
+                                tape.Grad(got, p.trained()));
+    for (size_t i = 0; i < want_grads.size(); ++i) {
+      ExpectNear(got_grads[i], want_grads[i], 0);
+    }
+    // And so is the gradient through what has been filled up with zeros.
+    const Var logits = model.net.Forward(p, Pass(), padded);
+    SEPTET_ASSERT_OK_AND_ASSIGN(const std::vector<Tensor> filled,
+                                tape.Grad(Sum(Square(logits)), p.trained()));
+    SEPTET_ASSERT_OK_AND_ASSIGN(
+        const std::vector<Tensor> plain,
+        tape.Grad(Sum(Square(model.net.Forward(p, Pass(), packed))),
+                  p.trained()));
+    for (size_t i = 0; i < plain.size(); ++i) {
+      ExpectNear(filled[i], plain[i], 1e-12);
+    }
+  }
+}
+
+TEST(RetNetTest, MaskErrors) {
+  const Model model = MakeModel(SmallOptions());
+  const auto expect = [&](const RetNetInput& input, const std::string& text) {
+    const Tensor targets = Ids(SomeTokens(6), {2, 3});
+    for (const Var& result :
+         {model.net.Forward(model.Bind(), Pass(), input),
+          model.net.Hidden(model.Bind(), Pass(), input),
+          model.net.Loss(model.Bind(), Pass(), input, targets),
+          model.net.HiddenOf(model.Bind(), Pass(),
+                             *Tensor::Zeros({2, 3, 8}, DType::kF64), input)}) {
+      EXPECT_THAT(result, StatusIs(absl::StatusCode::kInvalidArgument,
+                                   HasSubstr(text)));
+    }
+  };
+  RetNetInput input;
+  input.tokens = Ids(SomeTokens(6), {2, 3});
+  input.mask = *Tensor::Zeros({2, 3}, DType::kBool);
+  expect(input, "retnet: mask is false everywhere, expected a token");
+  input.mask = *Tensor::Zeros({3, 2}, DType::kBool);
+  expect(input,
+         "retnet: mask is bool [3, 2], expected bool [B, T], as tokens are [2, "
+         "3]");
+  input.mask = *Tensor::Zeros({2, 3}, DType::kI64);
+  expect(input,
+         "retnet: mask is i64 [2, 3], expected bool [B, T], as tokens are [2, "
+         "3]");
+  input.cu_seqlens = Ids({0, 3, 6});
+  expect(input, "retnet: there are mask and cu_seqlens, expected one");
+  input.cu_seqlens = {};
+  input.mask = *Tensor::Zeros({2, 3}, DType::kBool);
+  input.mask.mutable_data<bool>()[4] = true;
+  EXPECT_THAT(model.net.Loss(model.Bind(), Pass(), input, Ids(SomeTokens(6))),
+              StatusIs(absl::StatusCode::kInvalidArgument,
+                       "retnet: targets are i64 [6], expected the shape of "
+                       "tokens, [2, 3]"));
+  EXPECT_THAT(model.net.Loss(model.Bind(), Pass(), input, {}),
+              StatusIs(absl::StatusCode::kInvalidArgument,
+                       HasSubstr("targets are not given")));
+}
+
 TEST(RetNetTest, PrefillAndDecodingContinueTheText) {
   for (const RetNetOptions& options : Variants()) {
     const Model model = MakeModel(options);
