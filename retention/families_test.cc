@@ -40,6 +40,11 @@ INSTANTIATE_TEST_SUITE_P(Decoder, GoldenTest,
                                            "decoder_legacy_layernorm",
                                            "decoder_preln", "decoder_tied"));
 
+INSTANTIATE_TEST_SUITE_P(Ckpt, GoldenTest,
+                         ::testing::Values("ckpt_expected", "ckpt_fla",
+                                           "ckpt_fla_expected", "ckpt_syncdoth",
+                                           "ckpt_torchscale"));
+
 TEST_P(GoldenTest, PassesInBothDTypes) {
   const std::string path =
       "retention/testdata/" + std::string(GetParam()) + ".safetensors";

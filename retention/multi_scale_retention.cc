@@ -3,6 +3,7 @@
 
 #include <algorithm>
 #include <cmath>
+#include <cstddef>
 #include <utility>
 #include <vector>
 
@@ -40,6 +41,25 @@ Var SplitHeads(const Var& x, int64_t heads) {
   return Reshape(x, dims);
 }
 
+// f64 [dk / 2], or what RetNetFrequencies gives for no rotation.
+absl::StatusOr<Tensor> FrequenciesOf(const MultiScaleRetentionOptions& o) {
+  SEPTET_ASSIGN_OR_RETURN(const Tensor computed,
+                          RetNetFrequencies(o.rotary, o.dim / o.heads));
+  if (o.frequencies.empty()) return computed;
+  if (static_cast<int64_t>(o.frequencies.size()) != computed.num_elements()) {
+    return absl::InvalidArgumentError(absl::StrCat(
+        kName, ": there are ", o.frequencies.size(), " frequencies, expected ",
+        computed.num_elements(), ", one for each pair that is rotated"));
+  }
+  for (size_t i = 0; i < o.frequencies.size(); ++i) {
+    if (std::isfinite(o.frequencies[i])) continue;
+    return absl::InvalidArgumentError(absl::StrCat(kName, ": frequencies[", i,
+                                                   "] is ", o.frequencies[i],
+                                                   ", expected finite"));
+  }
+  return Tensor::FromValues<double>(computed.shape(), o.frequencies);
+}
+
 // rho such that -softplus(rho) = log_gamma: ln(expm1(-log_gamma)).
 double RhoOf(double log_gamma) { return std::log(std::expm1(-log_gamma)); }
 
@@ -54,7 +74,7 @@ absl::Status MultiScaleRetentionOptions::Validate() const {
   SEPTET_RETURN_IF_ERROR(RequireDivides("value_dim", heads, value_dim));
   SEPTET_RETURN_IF_ERROR(
       RequireFiniteAtLeast(kName, "head_norm_eps", head_norm_eps, 0));
-  SEPTET_RETURN_IF_ERROR(RetNetFrequencies(rotary, dim / heads).status());
+  SEPTET_RETURN_IF_ERROR(FrequenciesOf(*this).status());
   SEPTET_ASSIGN_OR_RETURN(const Tensor log_gamma, LogDecay(decay, heads));
   for (int64_t h = 0; learnable_decay && h < heads; ++h) {
     if (log_gamma.data<double>()[h] < 0) continue;
@@ -79,9 +99,7 @@ absl::StatusOr<MultiScaleRetention> MultiScaleRetention::Create(
   layer.options_ = options;
   SEPTET_ASSIGN_OR_RETURN(layer.log_gamma_,
                           LogDecay(options.decay, options.heads));
-  SEPTET_ASSIGN_OR_RETURN(
-      layer.frequencies_,
-      RetNetFrequencies(options.rotary, options.dim / options.heads));
+  SEPTET_ASSIGN_OR_RETURN(layer.frequencies_, FrequenciesOf(options));
   const auto linear = [&](absl::string_view name, int64_t in, int64_t out,
                           const Initializer& init) {
     LinearLayerOptions linear_options;

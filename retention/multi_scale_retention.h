@@ -24,6 +24,7 @@
 #define SEPTET_RETENTION_MULTI_SCALE_RETENTION_H_
 
 #include <cstdint>
+#include <vector>
 
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
@@ -51,6 +52,9 @@ struct MultiScaleRetentionOptions {
   ScoreNorm score_norm = ScoreNorm::kDecay;
   int64_t chunk_size = 64;
   RetNetRotary rotary = RetNetRotary::kInterleavedLinspace;
+  // Radians a position of each pair, in the place of those of `rotary`, which
+  // still says what a pair is: dim / heads / 2 finite ones, or none.
+  std::vector<double> frequencies;
   DecayOptions decay;
   // The decay is a parameter, whose first value is `decay`.
   bool learnable_decay = false;

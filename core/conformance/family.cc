@@ -32,8 +32,14 @@ std::map<std::string, Family>& Registry() {
 
 absl::Status CaseRun::Expect(absl::string_view name, const Var& got,
                              const std::optional<Tolerance>& tolerance) {
+  return ExpectOf(file_, name, got, tolerance);
+}
+
+absl::Status CaseRun::ExpectOf(Case* other, absl::string_view name,
+                               const Var& got,
+                               const std::optional<Tolerance>& tolerance) {
   SEPTET_RETURN_IF_ERROR(got.status()) << name;
-  SEPTET_ASSIGN_OR_RETURN(const Tensor want, file_->Stored(name));
+  SEPTET_ASSIGN_OR_RETURN(const Tensor want, other->Stored(name));
   results_.push_back(
       {std::string(name), want.DebugString(),
        Compare(got.tensor(), want, tolerance.value_or(tolerance_))});

@@ -64,6 +64,11 @@ class CaseRun {
   absl::Status Expect(absl::string_view name, const Var& got,
                       const std::optional<Tolerance>& tolerance = {});
 
+  // The same with a tensor of another file that belongs to this one: what is
+  // expected of a checkpoint lies beside it.
+  absl::Status ExpectOf(Case* other, absl::string_view name, const Var& got,
+                        const std::optional<Tolerance>& tolerance = {});
+
   // For what is not a comparison by element (a set, an inequality): notes that
   // the tensor `name` was checked, `error` being at most `allowed` if all is
   // well. Error: InvalidArgument if the file has no such tensor.
