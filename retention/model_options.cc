@@ -105,13 +105,17 @@ ActivationKind ActivationOf(RetNetActivationNames::Kind kind) {
 
 int64_t ValueDim(const RetNetModelOptions& m) {
   if (m.value_dim() > 0) return m.value_dim();
-  return m.gate() ? FeedForwardWidth(m.dim(), 5, 3, 16) : m.dim();
+  if (!m.gate()) return m.dim();
+  return m.ffn() == RetNetFfnNames::mlp ? int64_t{2} * m.dim()
+                                        : FeedForwardWidth(m.dim(), 5, 3, 16);
 }
 
 int64_t FfnDim(const RetNetModelOptions& m) {
   if (m.ffn_dim() > 0) return m.ffn_dim();
-  if (m.ffn() == RetNetFfnNames::mlp) return int64_t{2} * m.dim();
   // Without a gate the network has what the gate and the wider values had.
+  if (m.ffn() == RetNetFfnNames::mlp) {
+    return (m.gate() ? int64_t{2} : int64_t{4}) * m.dim();
+  }
   return FeedForwardWidth(m.dim(), m.gate() ? 5 : 8, 3, 16);
 }
 
@@ -211,6 +215,8 @@ absl::StatusOr<RetNetModelOptions> RetNetPreset(absl::string_view name) {
     m.set_value_dim(preset.value_dim);
     m.set_ffn_dim(preset.value_dim);
     if (preset.dim / preset.heads >= 256) m.set_chunk_size(256);
+    // torchscale's fairseq presets.
+    m.set_scale_embedding(preset.dim > 64 && !preset.paper);
     if (preset.paper) {
       m.set_decay(RetNetDecayNames::linspace);
       m.set_ffn(RetNetFfnNames::mlp);
@@ -219,6 +225,7 @@ absl::StatusOr<RetNetModelOptions> RetNetPreset(absl::string_view name) {
       m.set_norm_eps(1e-5);
       m.set_group_norm(RetNetGroupNormNames::layer);
       m.set_chunk_size(512);
+      m.set_dropout(0.1);
     }
     return m;
   }

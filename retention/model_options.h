@@ -28,9 +28,10 @@ absl::StatusOr<RetNetOptions> RetNetOptionsOf(
     const RetNetModelOptions& message);
 
 // "desk" (the model that the experiments train: 0.12 M parameters); base,
-// medium, xl, 3b, 7b, 13b, 65b of torchscale; 1.3b, 2.7b, 6.7b of the paper
-// (table 2: linspace decay, values of 2 d, a plain network of 2 d), which has
-// no vocabulary: all have that of 256 bytes until another is set.
+// medium, xl, 3b, 7b, 13b, 65b of torchscale (embeddings times the root of
+// dim); 1.3b, 2.7b, 6.7b of the paper (tables 2 and 7: linspace decay, values
+// of 2 d, a plain network of 2 d, dropout 0.1). None of them says a vocabulary:
+// all have that of 256 bytes until another is set.
 // NotFound, with the names, for another.
 absl::StatusOr<RetNetModelOptions> RetNetPreset(absl::string_view name);
 std::vector<std::string> RetNetPresetNames();

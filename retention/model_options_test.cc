@@ -43,6 +43,11 @@ TEST(RetNetModelOptionsTest, CountsParameters) {
   RetNetModelOptions no_gate;
   no_gate.set_gate(false);
   ExpectCountIsThatOfTheModel(no_gate);
+  RetNetModelOptions plain_network;
+  plain_network.set_ffn(RetNetFfnNames::mlp);
+  ExpectCountIsThatOfTheModel(plain_network);
+  plain_network.set_gate(false);
+  ExpectCountIsThatOfTheModel(plain_network);
   RetNetModelOptions legacy;
   legacy.set_biases(true);
   legacy.set_subln(true);
@@ -81,6 +86,22 @@ TEST(RetNetModelOptionsTest, PublishedCounts) {
     EXPECT_NEAR(static_cast<double>(NumRetNetParameters(preset)->layers) / 1e6,
                 millions, 0.005 * millions)
         << name;
+  }
+}
+
+// 12 d^2 a layer, with a gate and without, whatever the network.
+TEST(RetNetModelOptionsTest, AblationsKeepTheParameters) {
+  for (const RetNetFfnNames::Kind ffn :
+       {RetNetFfnNames::glu, RetNetFfnNames::mlp}) {
+    for (const bool gate : {true, false}) {
+      RetNetModelOptions message;
+      message.set_dim(960);
+      message.set_heads(4);
+      message.set_ffn(ffn);
+      message.set_gate(gate);
+      EXPECT_NEAR(static_cast<double>(NumRetNetParameters(message)->layers),
+                  2 * 12.0 * 960 * 960, 0.01 * 2 * 12.0 * 960 * 960);
+    }
   }
 }
 
