@@ -341,17 +341,19 @@ void StoreState(const Head<T>& h, const T* from, bool has_state, T* to) {
   }
 }
 
-// The divisor m of a row with the sum of its scores, before the factor.
+// The divisor m of a row with the sum of its scores, before the factor. A sum
+// of absolute values has the sign of the scale.
 template <typename T>
 T RowDivisor(RetentionNorm norm, T sum, T factor, T state_divisor) {
   switch (norm) {
     case RetentionNorm::kTorchscaleParallel:
-      return std::min(std::max(sum * factor, T{1}), static_cast<T>(5e4));
+      return std::min(std::max(std::abs(sum) * factor, T{1}),
+                      static_cast<T>(5e4));
     case RetentionNorm::kPaper:
     case RetentionNorm::kTorchscaleParallelLegacy:
       return std::max(std::abs(sum) * factor, T{1});
     default:
-      return std::max(sum * factor, state_divisor);
+      return std::max(std::abs(sum) * factor, state_divisor);
   }
 }
 

@@ -190,6 +190,9 @@ TEST(RetentionTest, KernelMatchesComposite) {
     for (const RetentionForm form :
          {RetentionForm::kParallel, RetentionForm::kChunkwise}) {
       cases.push_back(Torchscale(norm, form));
+      // Divisors above 1, and scores that a scale turns.
+      cases.push_back(Torchscale(norm, form));
+      cases.back().options.scale = -6;
     }
   }
   for (const Case& c : cases) {
