@@ -79,6 +79,22 @@ void ZeroRows(size_t rows, size_t n, T* to, size_t to_row) {
   for (size_t i = 0; i < rows; ++i) std::fill_n(to + i * to_row, n, T{0});
 }
 
+// Asks for rows of an operand that the next chunk reads or writes, into the
+// second-level cache: rows of a head lie apart from each other, which hardware
+// does not foresee, and a whole chunk does not fit into the first level.
+template <typename T>
+HWY_INLINE void PrefetchRows(size_t rows, size_t n, const T* from,
+                             size_t from_row) {
+#if defined(__GNUC__)
+  constexpr size_t kLine = 64 / sizeof(T);
+  for (size_t i = 0; i < rows; ++i, from += from_row) {
+    for (size_t j = 0; j < n; j += kLine) __builtin_prefetch(from + j, 0, 2);
+  }
+#else
+  (void)rows, (void)n, (void)from, (void)from_row;
+#endif
+}
+
 template <typename T>
 HWY_INLINE T Dot(size_t n, const T* a, const T* b) {
   const Tag<T> d;
@@ -252,17 +268,17 @@ void TransposeChunk(const Head<T>& h, size_t rows, size_t width, const T* from,
   }
 }
 
-// scores [count, chunk_pad] = left rows [begin, begin + count) of a chunk times
-// transposed keys or values, up to the diagonal and the end of a vector.
+// scores [count, scores_row] = left rows [begin, begin + count) of a chunk
+// times transposed keys or values, up to the diagonal and the end of a vector.
 template <typename T>
 void BlockScores(const Head<T>& h, size_t begin, size_t count, size_t width,
-                 const T* left, size_t left_row, const T* transposed,
-                 T* scores) {
+                 const T* left, size_t left_row, const T* transposed, T* scores,
+                 size_t scores_row) {
   const size_t lanes = hn::Lanes(Tag<T>());
   ForGroups(begin, count, [&](size_t g, size_t n, size_t columns) HWY_ATTR {
     MicroGemm(n, (columns + lanes - 1) / lanes * lanes, width,
               left + g * left_row, left_row, size_t{1}, transposed, h.chunk_pad,
-              scores + g * h.chunk_pad, h.chunk_pad, false);
+              scores + g * scores_row, scores_row, false);
   });
 }
 
@@ -270,7 +286,7 @@ void BlockScores(const Head<T>& h, size_t begin, size_t count, size_t width,
 // the rows' factors, where those do not depend on the scores.
 template <Sum kSum, typename T>
 void DecayBlock(const Head<T>& h, size_t begin, size_t count, bool factors,
-                T* scores) {
+                T* scores, size_t scores_row) {
   const size_t lanes = hn::Lanes(Tag<T>());
   const T scale = static_cast<T>(h.p.scale);
   ForGroups(begin, count, [&](size_t g, size_t n, size_t columns) HWY_ATTR {
@@ -279,7 +295,7 @@ void DecayBlock(const Head<T>& h, size_t begin, size_t count, bool factors,
       const size_t row = begin + i;
       const T factor = factors ? scale * h.factors[row] : scale;
       const T sum =
-          DecayRow<kSum>(h, row, columns, factor, scores + i * h.chunk_pad);
+          DecayRow<kSum>(h, row, columns, factor, scores + i * scores_row);
       if constexpr (kSum != Sum::kNone) h.sums[row] = scale * sum;
     }
   });
@@ -357,18 +373,29 @@ T RowDivisor(RetentionNorm norm, T sum, T factor, T state_divisor) {
   }
 }
 
+// Rows of scores at a time: a group where all keys of a chunk stay in the
+// first-level cache beside them.
+constexpr size_t ForwardBlock(size_t chunk) {
+  return HWY_MIN(chunk, chunk <= kBlock ? kGroup : kBlock);
+}
+
 template <Sum kSum, typename T>
 void ForwardTask(const RetentionProblem<T>& p, const RetentionResult<T>& result,
                  int64_t task, T* workspace) {
   Arena<T> arena(workspace);
   Head<T> h(p, task, &arena);
   const size_t c = h.chunk;
+  const size_t block = ForwardBlock(c);
   T* const transposed = arena.Take(h.dk, h.chunk_pad);
-  T* const scores = arena.Take(std::min(c, kBlock), h.chunk_pad);
-  T* const queries = arena.Take(std::min(c, kBlock), h.ldk);
+  // Rows of the decayed queries, up to column ldk, and the scores behind them:
+  // what stands left of the state and the values.
+  const size_t left_row = h.ldk + h.chunk_pad;
+  T* const left = arena.Take(block, left_row);
+  T* const scores = left + h.ldk;
+  T* const queries = scores - h.dk;
   T* const keys = arena.Take(c, h.ldk);
-  T* const values = arena.Take(c, h.ldv);
   T* const state = arena.Take(h.dk, h.ldv);
+  T* const values = arena.Take(c, h.ldv);
   T* const column_sums = arena.Take(1, h.ldv);
   T* key_sum = arena.Take(1, h.ldk);
   bool has_state = p.state != nullptr;
@@ -395,11 +422,19 @@ void ForwardTask(const RetentionProblem<T>& p, const RetentionResult<T>& result,
     const T state_divisor = RetentionIsChunkwiseTorchscale(p.norm) && has_state
                                 ? StateDivisor(h, state, column_sums)
                                 : T{1};
-    for (size_t begin = 0; begin < rows; begin += kBlock) {
-      const size_t count = HWY_MIN(kBlock, rows - begin);
+    const size_t next = t + rows;  // the chunk behind this one
+    for (size_t begin = 0; begin < rows; begin += block) {
+      const size_t count = HWY_MIN(block, rows - begin);
       const T* const q = h.At(p.q, t + begin);
-      BlockScores(h, begin, count, h.dk, q, q_row, transposed, scores);
-      DecayBlock<kSum>(h, begin, count, kSum == Sum::kNone, scores);
+      T* const out = h.At(result.out, t + begin);
+      const size_t ahead = next + begin;
+      const size_t ahead_rows =
+          ahead < h.length ? HWY_MIN(count, h.length - ahead) : 0;
+      PrefetchRows(ahead_rows, h.dk, h.At(p.q, ahead), q_row);
+      PrefetchRows(ahead_rows, h.dk, h.At(p.k, ahead), k_row);
+      BlockScores(h, begin, count, h.dk, q, q_row, transposed, scores,
+                  left_row);
+      DecayBlock<kSum>(h, begin, count, kSum == Sum::kNone, scores, left_row);
       if constexpr (kSum != Sum::kNone) {
         T* const divisors = h.Divisors(result.divisors, t + begin);
         for (size_t i = 0; i < count; ++i) {
@@ -410,7 +445,7 @@ void ForwardTask(const RetentionProblem<T>& p, const RetentionResult<T>& result,
           }
           divisors[i] = RowDivisor(p.norm, sum, h.factors[row], state_divisor);
           h.factors[row] /= divisors[i];
-          T* const scored = scores + i * h.chunk_pad;
+          T* const scored = scores + i * left_row;
           ScaleRow(row + 1, h.factors[row], scored, scored);
         }
       }
@@ -418,18 +453,16 @@ void ForwardTask(const RetentionProblem<T>& p, const RetentionResult<T>& result,
         for (size_t i = 0; i < count; ++i) {
           const size_t row = begin + i;
           ScaleRow(h.dk, h.cross * h.power[row + 1] * h.factors[row],
-                   q + i * q_row, queries + i * h.ldk);
+                   q + i * q_row, queries + i * left_row);
         }
       }
-      T* const out = h.At(result.out, t + begin);
+      PrefetchRows(ahead_rows, h.dv, h.At(p.v, ahead), v_row);
+      PrefetchRows(ahead_rows, h.dv, h.At(result.out, ahead), out_row);
       ForGroups(begin, count, [&](size_t g, size_t n, size_t columns) HWY_ATTR {
-        T* const to = out + g * out_row;
-        if (has_state) {
-          MicroGemm(n, h.dv, h.dk, queries + g * h.ldk, h.ldk, size_t{1}, state,
-                    h.ldv, to, out_row, false);
-        }
-        MicroGemm(n, h.dv, columns, scores + g * h.chunk_pad, h.chunk_pad,
-                  size_t{1}, values, h.ldv, to, out_row, has_state);
+        MicroGemm(n, h.dv, columns + (has_state ? h.dk : 0),
+                  (has_state ? queries : scores) + g * left_row, left_row,
+                  size_t{1}, has_state ? state : values, h.ldv,
+                  out + g * out_row, out_row, false);
       });
     }
     const bool last = t + rows == h.length;
@@ -515,6 +548,10 @@ void BackwardTask(const RetentionProblem<T>& p,
     const size_t rows = HWY_MIN(c, h.length - t);
     T* const next = states + (n + 1) * matrix;
     const bool has_state = initial || n > 0;
+    const size_t ahead = t + rows;
+    const size_t ahead_rows = HWY_MIN(c, h.length - ahead);
+    PrefetchRows(ahead_rows, h.dv, h.At(p.v, ahead), v_row);
+    PrefetchRows(ahead_rows, h.dk, h.At(p.k, ahead), k_row);
     if (has_state) std::copy_n(states + n * matrix, matrix, next);
     CopyRows(rows, h.dv, h.At(p.v, t), v_row, v, h.ldv);
     UpdateState<T>(h, rows, h.At(p.k, t), k_row, v, has_state, decayed_keys,
@@ -580,15 +617,24 @@ void BackwardTask(const RetentionProblem<T>& p,
       const size_t count = HWY_MIN(kBlock, rows - begin);
       const T* const q_rows = q + begin * h.ldk;
       const T* const dout_rows = dout + begin * h.ldv;
-      BlockScores(h, begin, count, h.dk, q_rows, h.ldk, keys_transposed,
-                  scores);
-      DecayBlock<Sum::kNone>(h, begin, count, /*factors=*/false, scores);
+      BlockScores(h, begin, count, h.dk, q_rows, h.ldk, keys_transposed, scores,
+                  h.chunk_pad);
+      DecayBlock<Sum::kNone>(h, begin, count, /*factors=*/false, scores,
+                             h.chunk_pad);
       BlockScores(h, begin, count, h.dv, dout_rows, h.ldv, values_transposed,
-                  dscores);
-      DecayBlock<Sum::kNone>(h, begin, count, /*factors=*/false, dscores);
+                  dscores, h.chunk_pad);
+      DecayBlock<Sum::kNone>(h, begin, count, /*factors=*/false, dscores,
+                             h.chunk_pad);
       // Queries.
       ForGroups(begin, count, [&](size_t r, size_t m, size_t columns) HWY_ATTR {
         T* const to = dq_to + (begin + r) * dq_row;
+        if (n > 0) {
+          const size_t ahead = t - c + begin + r;
+          PrefetchRows(m, h.dk, h.At(p.q, ahead), q_row);
+          PrefetchRows(m, h.dk, h.At(p.k, ahead), k_row);
+          PrefetchRows(m, h.dk, h.At(grad.dq, ahead), dq_row);
+          PrefetchRows(m, h.dk, h.At(grad.dk, ahead), dk_row);
+        }
         if (has_state) {
           MicroGemm(m, h.dk, h.dv, dout_rows + r * h.ldv, h.ldv, size_t{1},
                     state_transposed, h.ldk, to, dq_row, false);
@@ -614,6 +660,12 @@ void BackwardTask(const RetentionProblem<T>& p,
       };
       if (begin > 0) add(0, begin, 0, true);
       ForGroups(begin, count, [&](size_t r, size_t m, size_t) HWY_ATTR {
+        if (n > 0) {
+          const size_t ahead = t - c + begin + r;
+          PrefetchRows(m, h.dv, h.At(p.v, ahead), v_row);
+          PrefetchRows(m, h.dv, h.At(grad.dout, ahead), dout_row);
+          PrefetchRows(m, h.dv, h.At(grad.dv, ahead), dv_row);
+        }
         add(begin + r, m, r, has_g);
       });
       // The state before the chunk.

@@ -268,6 +268,7 @@ void BM_Step(benchmark::State& state, int64_t sequences, int64_t heads,
 template <typename T>
 void RegisterAll(const char* type) {
   const Case kCases[] = {
+      {1, 512, 1, 32, 64, 64},  // in cache
       {8, 512, 4, 32, 54, 64},
       {8, 512, 4, 32, 64, 64},
       {8, 512, 4, 32, 64, 64, true},
