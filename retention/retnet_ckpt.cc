@@ -1,10 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 // retnet/ckpt_*: checkpoints of other programs, whose logits lie in a file
 // beside them; each of the two is a case and answers for both.
+#include <cstddef>
 #include <map>
-#include <optional>
 #include <string>
-#include <utility>
 #include <vector>
 
 #include "absl/status/status.h"
