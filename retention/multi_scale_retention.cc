@@ -175,7 +175,8 @@ Var MultiScaleRetention::Output(const BoundParameters& p, const Var& o,
 Var MultiScaleRetention::Forward(const BoundParameters& p, const Pass& pass,
                                  const RetentionContext& context, const Var& x,
                                  const RetentionState& state,
-                                 RetentionState* final_state) const {
+                                 RetentionState* final_state,
+                                 RetentionView* view) const {
   const int rank = context.cu_seqlens.defined() ? 2 : 3;
   if (!x.ok()) return x;
   if (!x.defined() || x.rank() != rank || x.dim(rank - 1) != options_.dim) {
@@ -185,6 +186,8 @@ Var MultiScaleRetention::Forward(const BoundParameters& p, const Pass& pass,
   }
   RetentionOptions retention;
   retention.form = context.form;
+  retention.chunk_size =
+      context.chunk_size == 0 ? options_.chunk_size : context.chunk_size;
   // With a state to carry, the norms of torchscale leave no choice.
   const bool carries =
       final_state != nullptr || state.s.defined() || !state.position.empty();
@@ -194,16 +197,18 @@ Var MultiScaleRetention::Forward(const BoundParameters& p, const Pass& pass,
     // Where the pass is repeated, x is not on a tape at first, and the form
     // must be the same.
     retention.form =
-        ChooseRetentionForm(x.dim(1), options_.chunk_size, /*training=*/true,
+        ChooseRetentionForm(x.dim(1), retention.chunk_size, /*training=*/true,
                             key_width(), value_width());
   }
   retention.score_norm = options_.score_norm;
-  retention.chunk_size = options_.chunk_size;
+  const Var q = Rotate(context, SplitHeads(q_.Forward(p, x), options_.heads));
+  const Var k = Rotate(context, SplitHeads(k_.Forward(p, x), options_.heads));
+  const Var v = SplitHeads(v_.Forward(p, x), options_.heads);
+  const Var log_gamma = LogGamma(p);
   RetentionOutput result =
-      Retention(Rotate(context, SplitHeads(q_.Forward(p, x), options_.heads)),
-                Rotate(context, SplitHeads(k_.Forward(p, x), options_.heads)),
-                SplitHeads(v_.Forward(p, x), options_.heads), LogGamma(p),
-                retention, state, final_state != nullptr, context.cu_seqlens);
+      Retention(q, k, v, log_gamma, retention, state, final_state != nullptr,
+                context.cu_seqlens);
+  if (view != nullptr) *view = {q, k, v, log_gamma, result.out};
   if (final_state != nullptr) *final_state = std::move(result.state);
   return dropout_.Forward(pass, Output(p, result.out, x));
 }

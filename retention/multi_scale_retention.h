@@ -80,6 +80,14 @@ struct RetentionContext {
   // i64 [R]: the position of each row of all sequences, one behind the other.
   // Undefined: 0, 1, ... in each of B rows.
   Tensor positions;
+  int64_t chunk_size = 0;  // 0: that of the options
+};
+
+// What a layer's retention read and gave, for whoever looks on.
+struct RetentionView {
+  Var q, k, v;    // as Retention() takes them
+  Var log_gamma;  // f64 [heads]
+  Var out;        // before norm and gate
 };
 
 class MultiScaleRetention {
@@ -90,11 +98,12 @@ class MultiScaleRetention {
 
   // x [B, T, dim], or packed [R, dim]: of its shape. `state` is what is
   // carried in, empty for none; the state behind the last rows goes to
-  // *final_state if that is not null.
+  // *final_state if that is not null, and likewise what retention read.
   Var Forward(const BoundParameters& p, const Pass& pass,
               const RetentionContext& context, const Var& x,
               const RetentionState& state = {},
-              RetentionState* final_state = nullptr) const;
+              RetentionState* final_state = nullptr,
+              RetentionView* view = nullptr) const;
 
   // One row of each sequence, x [N, dim], without a tape: s [N, H, dk, dv] and
   // key_sum [N, H, dk] (kPaper, else undefined) are updated in place.

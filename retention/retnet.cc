@@ -352,6 +352,7 @@ Var RetNet::HiddenOf(const BoundParameters& p, const Pass& pass, const Var& x,
   RetentionContext context;
   context.form = input.form;
   context.cu_seqlens = input.cu_seqlens;
+  context.chunk_size = input.chunk_size;
   absl::StatusOr<Tensor> positions =
       PositionsOf(input, rows.dim(0), rows.rank() == 2 ? rows.dim(1) : 0);
   if (!positions.ok()) return positions.status();
@@ -362,14 +363,20 @@ Var RetNet::HiddenOf(const BoundParameters& p, const Pass& pass, const Var& x,
   Var h = x;
   for (size_t i = 0; i < layers_.size(); ++i) {
     const Layer& layer = layers_[i];
+    RetNetLayerView view;
     const Var retained = layer.retention.Forward(
         p, pass, context, before ? layer.retention_norm.Forward(p, h) : h,
         input.state.empty() ? RetentionState() : input.state[i],
-        final_state.empty() ? nullptr : &final_state[i]);
+        final_state.empty() ? nullptr : &final_state[i],
+        input.observer ? &view.retention : nullptr);
     h = Residual(p, layer.retention_norm, h, retained);
     const Var fed =
         layer.ffn.Forward(p, pass, before ? layer.ffn_norm.Forward(p, h) : h);
     h = Residual(p, layer.ffn_norm, h, fed);
+    if (!input.observer) continue;
+    view.layer = static_cast<int64_t>(i);
+    view.out = h;
+    input.observer(view);
   }
   if (input.final_state != nullptr) *input.final_state = std::move(final_state);
   return final_norm_.Forward(p, h);
@@ -528,9 +535,9 @@ absl::StatusOr<RetNetPrefill> RetNet::Prefill(
   return result;
 }
 
-absl::StatusOr<Tensor> RetNet::DecodeStep(const BoundParameters& p,
-                                          const Tensor& tokens,
-                                          DecodeCache* cache) const {
+absl::StatusOr<Tensor> RetNet::DecodeStep(
+    const BoundParameters& p, const Tensor& tokens, DecodeCache* cache,
+    const RetNetObserver& observer) const {
   if (!tokens.defined() || tokens.shape() != Shape({cache->rows()})) {
     return absl::InvalidArgumentError(absl::StrCat(
         kName, ": tokens are ",
@@ -583,6 +590,7 @@ absl::StatusOr<Tensor> RetNet::DecodeStep(const BoundParameters& p,
       return absl::InternalError(
           absl::StrCat(kName, ": the output of layer ", i, " is not finite"));
     }
+    if (observer) observer({number, {}, h});
   }
   const Var logits = Logits(p, final_norm_.Forward(p, h));
   SEPTET_RETURN_IF_ERROR(logits.status());

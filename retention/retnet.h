@@ -31,6 +31,7 @@
 #define SEPTET_RETENTION_RETNET_H_
 
 #include <cstdint>
+#include <functional>
 #include <vector>
 
 #include "absl/status/status.h"
@@ -110,6 +111,14 @@ RetNetOptions DefaultRetNetOptions(int64_t vocab_size, int64_t dim,
                                    int64_t layers, int64_t heads,
                                    int64_t value_dim = 0);
 
+// A layer that is done, for whoever looks on.
+struct RetNetLayerView {
+  int64_t layer = 0;
+  RetentionView retention;  // undefined in a step of decoding
+  Var out;                  // of the layer, [B, T, d], [R, d] or [N, d]
+};
+using RetNetObserver = std::function<void(const RetNetLayerView&)>;
+
 struct RetNetInput {
   // i32 or i64: [B, T], or packed [R] with cu_seqlens [N + 1].
   Tensor tokens;
@@ -124,6 +133,8 @@ struct RetNetInput {
   // backpropagation). All layers have the same positions.
   absl::Span<const RetentionState> state = {};
   std::vector<RetentionState>* final_state = nullptr;
+  int64_t chunk_size = 0;   // 0: that of the model's options
+  RetNetObserver observer;  // called behind each layer, in their order
 };
 
 struct RetNetLossOptions {
@@ -177,8 +188,8 @@ class RetNet {
   // first layer whose output is not finite, or the logits, after which the
   // cache is of no use.
   absl::StatusOr<Tensor> DecodeStep(const BoundParameters& p,
-                                    const Tensor& tokens,
-                                    DecodeCache* cache) const;
+                                    const Tensor& tokens, DecodeCache* cache,
+                                    const RetNetObserver& observer = {}) const;
 
   const RetNetOptions& options() const { return options_; }
   const MultiScaleRetention& retention(int64_t layer) const {

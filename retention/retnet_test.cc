@@ -335,6 +335,59 @@ TEST(RetNetTest, PrefillAndDecodingContinueTheText) {
   }
 }
 
+TEST(RetNetTest, LayersAreShownToTheObserver) {
+  const Model model = MakeModel(SmallOptions());
+  const BoundParameters p = model.Bind();
+  std::vector<RetNetLayerView> views;
+  RetNetInput input;
+  input.tokens = Ids(SomeTokens(10), {2, 5});
+  input.observer = [&](const RetNetLayerView& view) { views.push_back(view); };
+  const Var want = model.net.Forward(p, Pass(), input);
+  SEPTET_ASSERT_OK(want.status());
+  ASSERT_THAT(views, testing::SizeIs(2));
+  for (int64_t layer = 0; layer < 2; ++layer) {
+    const RetNetLayerView& view = views[static_cast<size_t>(layer)];
+    EXPECT_EQ(view.layer, layer);
+    EXPECT_EQ(view.out.shape(), Shape({2, 5, 8}));
+    const RetentionView& core = view.retention;
+    EXPECT_EQ(core.q.shape(), Shape({2, 5, 2, 4}));
+    const Var out = Retention(core.q, core.k, core.v, core.log_gamma, {}).out;
+    SEPTET_ASSERT_OK(out.status());
+    ExpectNear(core.out.tensor(), out.tensor(), 1e-12);
+  }
+  // Steps give the last layer what the whole pass gives.
+  SEPTET_ASSERT_OK_AND_ASSIGN(DecodeCache cache,
+                              model.net.MakeCache(2, DType::kF64));
+  std::vector<RetNetLayerView> steps;
+  const Tensor first = *input.tokens.Slice(1, 0, 1)->Contiguous();
+  SEPTET_ASSERT_OK(model.net
+                       .DecodeStep(p, *first.Reshape({2}), &cache,
+                                   [&](const RetNetLayerView& view) {
+                                     steps.push_back(view);
+                                   })
+                       .status());
+  ASSERT_THAT(steps, testing::SizeIs(2));
+  for (size_t layer = 0; layer < 2; ++layer) {
+    EXPECT_EQ(steps[layer].layer, views[layer].layer);
+    ExpectNear(steps[layer].out.tensor(),
+               *views[layer].out.tensor().Slice(1, 0, 1)->Contiguous()->Reshape(
+                   {2, 8}),
+               1e-12);
+  }
+  // Chunks of another size than the options'.
+  input.form = RetentionForm::kChunkwise;
+  for (const int64_t chunk_size : {1, 3, 100}) {
+    input.chunk_size = chunk_size;
+    const Var got = model.net.Forward(p, Pass(), input);
+    SEPTET_ASSERT_OK(got.status());
+    ExpectNear(got.tensor(), want.tensor(), 1e-10);
+  }
+  input.chunk_size = -1;
+  EXPECT_THAT(model.net.Forward(p, Pass(), input).status(),
+              StatusIs(absl::StatusCode::kInvalidArgument,
+                       HasSubstr("chunk_size is -1")));
+}
+
 TEST(RetNetTest, Gradients) {
   for (RetNetOptions options : Variants()) {
     // Of kPaper the divisor is a constant in the gradient alone.
