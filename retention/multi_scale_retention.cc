@@ -188,18 +188,7 @@ Var MultiScaleRetention::Forward(const BoundParameters& p, const Pass& pass,
   retention.form = context.form;
   retention.chunk_size =
       context.chunk_size == 0 ? options_.chunk_size : context.chunk_size;
-  // With a state to carry, the norms of torchscale leave no choice.
-  const bool carries =
-      final_state != nullptr || state.s.defined() || !state.position.empty();
-  if (pass.training && retention.form == RetentionForm::kAuto && rank == 3 &&
-      !(carries && (options_.score_norm == ScoreNorm::kTorchscale ||
-                    options_.score_norm == ScoreNorm::kTorchscaleLegacy))) {
-    // Where the pass is repeated, x is not on a tape at first, and the form
-    // must be the same.
-    retention.form =
-        ChooseRetentionForm(x.dim(1), retention.chunk_size, /*training=*/true,
-                            key_width(), value_width());
-  }
+  retention.training = pass.training;
   retention.score_norm = options_.score_norm;
   const Var q = Rotate(context, SplitHeads(q_.Forward(p, x), options_.heads));
   const Var k = Rotate(context, SplitHeads(k_.Forward(p, x), options_.heads));

@@ -673,10 +673,11 @@ RetentionOutput Retention(const Var& q, const Var& k, const Var& v,
     const auto width = [](const Var& x) {
       return x.defined() && x.rank() > 0 ? x.dim(x.rank() - 1) : 0;
     };
-    form = ChooseRetentionForm(LongestSequence(cu_seqlens, rows),
-                               std::max<int64_t>(1, options.chunk_size),
-                               IsTrained({&q, &k, &v, &log_gamma, &state.s}),
-                               width(q), width(v));
+    form = ChooseRetentionForm(
+        LongestSequence(cu_seqlens, rows),
+        std::max<int64_t>(1, options.chunk_size),
+        options.training || IsTrained({&q, &k, &v, &log_gamma, &state.s}),
+        width(q), width(v));
   }
   const RetentionNorm norm = NormOf(options.score_norm, form);
   const absl::Status status =

@@ -66,6 +66,9 @@ struct RetentionOptions {
   ScoreNorm score_norm = ScoreNorm::kDecay;
   int64_t chunk_size = 64;  // >= 1; 256 for heads of width 256
   double scale = 0;         // of k, finite; 0: 1 / sqrt(dk)
+  // kAuto chooses for training even if no input is on a tape: a pass that
+  // Checkpoint() repeats must be the same both times.
+  bool training = false;
 };
 
 // What doubles, in which c_n is computed, tell from the next one: 2^53.

@@ -522,6 +522,30 @@ TEST(RetentionTest, TheFormsThatAutoStandsFor) {
   EXPECT_EQ(ChooseRetentionForm(9, 64, false), RetentionForm::kRecurrent);
 }
 
+// In the two passes of Checkpoint() the form must be the same, which with
+// torchscale's norms is another function.
+TEST(RetentionTest, AutoForTrainingWithoutATape) {
+  const Tensor q = RandomTensor({20, 2, 4}, DType::kF64, 1);
+  RetentionOptions options;
+  options.score_norm = ScoreNorm::kTorchscale;
+  const auto run = [&](const Var& x, RetentionForm form, bool training) {
+    options.form = form;
+    options.training = training;
+    const Var out = Retention(x, x, x, LogGamma(2), options, {}, false,
+                              Integers({0, 12, 20}))
+                        .out;
+    SEPTET_EXPECT_OK(out.status());
+    return out.tensor().ToVector<double>();
+  };
+  Tape tape;
+  const std::vector<double> trained =
+      run(tape.Watch(q), RetentionForm::kAuto, false);
+  EXPECT_EQ(trained, run(q, RetentionForm::kAuto, true));
+  EXPECT_EQ(trained, run(q, RetentionForm::kParallel, false));
+  EXPECT_EQ(run(q, RetentionForm::kAuto, false),
+            run(q, RetentionForm::kChunkwise, false));
+}
+
 TEST(RetentionTest, AutoWithAStateUnderTorchscaleIsRecurrent) {
   const Tensor q = RandomTensor({2, 20, 2, 4}, DType::kF64, 1);
   for (const ScoreNorm norm :
